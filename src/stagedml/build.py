@@ -1,0 +1,134 @@
+"""What a realizer sees: the outputs, the lens, progress, and scratch that survives a kill."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stagedml.config import Config, config_outputs, is_output, is_refpath
+from stagedml.errors import ConfigError, PromiseError
+from stagedml.hashing import digest
+from stagedml.lens import Lens, Place, mklens
+from stagedml.refs import DRef, is_dref, is_rref
+from stagedml.store import Context, Store
+
+if TYPE_CHECKING:
+    from stagedml.progress import Progress
+
+
+def instance_seed(base: object, index: int) -> int:
+    """The seed (0 to 2**31-1) of an instance: it depends on the config's `seed`, if any, and the index.
+
+    It does not depend on the rest of the config, so that instance 3 of two configs under comparison starts
+    from the same random state.
+    """
+    return int(digest("seed:1", repr(base).encode(), b"%d" % index)[:8], 16) & 0x7FFFFFFF
+
+
+class Build:
+    """One build of one derivation: `mklens(b)` reaches its config, its dependencies and its outputs."""
+
+    def __init__(
+        self,
+        store: Store,
+        dref: DRef,
+        *,
+        context: Context,
+        index: int,
+        seed: int,
+        folder: str,
+        scratch: str,
+        workers: int = 1,
+        hints: dict[str, Any] | None = None,
+    ) -> None:
+        self.store = store
+        self.dref = dref
+        self.config: Config = store.config(dref)
+        self.context = context
+        self.instance = index
+        self.seed = seed
+        self.workers = workers
+        self.hints: dict[str, Any] = dict(hints or {})
+        self.resumes: list[str] = []
+        self.siblings: list[Build] = []
+        self.fields: dict[str, Any] | None = None
+        self.folder = folder
+        self.outpath = Path(folder, "out")
+        self._scratch = scratch
+        self.lens_place = Place(store, dref, lambda: str(self.outpath), self._pick)
+        for _, _, path in config_outputs(self.config):
+            os.makedirs(os.path.dirname(f"{folder}/out/{path}"), exist_ok=True)
+
+    def __repr__(self) -> str:
+        return f"Build({self.dref}, instance {self.instance})"
+
+    def _pick(self, dref: str) -> list[str]:
+        if dref not in self.context:
+            raise ConfigError(f"{dref} is no dependency of {self.dref}")
+        return self.context[dref]
+
+    @property
+    def lens(self) -> Lens:
+        """The same as `mklens(b)`."""
+        return mklens(self)
+
+    @property
+    def scratch(self) -> Path:
+        """A folder that outlives the process and belongs to this derivation, context and instance only."""
+        os.makedirs(self._scratch, exist_ok=True)
+        return Path(self._scratch)
+
+    def resumed(self, where: str) -> None:
+        """Records in the provenance that this build went on from scratch, for example at "step 4000"."""
+        self.resumes.append(where)
+        with open(self.scratch / ".resumes", "a", encoding="utf-8") as f:
+            f.write(where.replace("\n", " ") + "\n")
+
+    def progress(self, total: float | None = None, *, unit: str = "it", desc: str = "") -> Progress:
+        """A progress bar: `with b.progress(total=100, unit="step") as p: p.update(); p.note(loss=0.3)`."""
+        from stagedml.progress import BarProgress
+
+        return BarProgress(total, unit=unit, desc=desc or self.config.name, stream=terminal())
+
+    def value(self, field: str) -> Any:
+        """A field as realizers get it: a dependency as a lens, an output or refpath as a path, else itself."""
+        if field in self.hints:
+            return self.hints[field]
+        raw = self.config.peek()[field]
+        if is_dref(raw) or is_rref(raw):
+            return self.lens[field]
+        if is_output(raw) or is_refpath(raw):
+            return Path(self.lens[field].syspath)
+        return self.lens[field].val
+
+    def check_promises(self) -> None:
+        """Raises `PromiseError` for the first promised output that is not there."""
+        for field, marker, path in config_outputs(self.config):
+            if marker != "__claim__" and not os.path.lexists(f"{self.folder}/out/{path}"):
+                there = sorted(os.listdir(self.outpath))
+                raise PromiseError(
+                    f"the promised output {field} is missing: {path}",
+                    where=self.config.name,
+                    hint=f"the realizer left: {', '.join(there) or 'nothing'}",
+                    dref=self.dref,
+                )
+
+    def volatile(self) -> list[str]:
+        """Output paths that stay out of the digest."""
+        declared = [path for _, marker, path in config_outputs(self.config) if marker == "__volatile__"]
+        return declared
+
+
+_terminal: Any = None
+
+
+def set_terminal(stream: Any) -> None:
+    """Where progress goes while a stage's own stdout and stderr are kept in its log."""
+    global _terminal
+    _terminal = stream
+
+
+def terminal() -> Any:
+    """The stream for progress; None means the current stderr."""
+    return _terminal

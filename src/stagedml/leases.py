@@ -1,0 +1,238 @@
+"""Locks that wait and then reuse, on any file system where mkdir and rename are atomic.
+
+A lock is a folder `locks/<key>.<generation>`; making the folder takes the lock, and the highest generation
+holds it. Its owner writes who it is, and renews a `beat` file from a thread. A waiter that sees the owner
+dead (same machine), or the beat unchanged for a whole lease by the waiter's own monotonic clock (any
+machine, whatever the wall clocks say), makes the next generation: mkdir lets one waiter win. It then looks
+whether the generation below is still the one it saw die, so that a lock that was released and taken again
+in between is left alone. An owner that was overtaken notices before it publishes (`check`).
+
+Rejected: flock and fcntl locks, which network folders implement badly or not at all; a lock file with a
+time in it, which believes the clocks; a single lock folder that is renamed away when stale, which can rename
+away a live one.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from stagedml.errors import StoreError
+from stagedml.owner import is_dead, owner_id
+from stagedml.store import Store, write_atomic
+
+LEASE_S = float(os.environ.get("STAGEDML_LEASE_S", "60"))
+POLL_S = (0.02, 1.0)
+
+
+class Lost(StoreError):
+    """The lease ran out while its owner was not looking; somebody else builds now."""
+
+
+class Lease:
+    """A lock that is held."""
+
+    def __init__(self, path: str, token: str) -> None:
+        self.path = path
+        self.token = token
+        self._beats = 0
+
+    def beat(self) -> None:
+        """Shows that the owner lives."""
+        self._beats += 1
+        try:
+            write_atomic(f"{self.path}/beat", b"%d" % self._beats)
+        except FileNotFoundError:
+            return  # released or overtaken: `check` says which
+
+    def check(self) -> None:
+        """Raises `Lost` when another process took over."""
+        base, generation = _split(self.path)
+        if _owner(self.path).get("token") != self.token or _highest(base) != generation:
+            raise Lost("another process took this build over", where=self.path, hint="its result will be used")
+
+    def release(self) -> None:
+        """Gives the lock up; dead generations below go with it."""
+        base, generation = _split(self.path)
+        for below in [g for g in _generations(base) if g < generation]:
+            _remove(f"{base}.{below}")
+        if _owner(self.path).get("token") == self.token:
+            _remove(self.path)
+
+
+class Heart:
+    """One thread of a process that renews all its leases."""
+
+    def __init__(self) -> None:
+        self._leases: set[Lease] = set()
+        self._lock = threading.Lock()
+        self._pid = 0
+        self._wake = threading.Event()
+
+    def add(self, lease: Lease) -> None:
+        with self._lock:
+            if self._pid != os.getpid():  # first use, or a fork: threads do not survive one
+                self._pid, self._leases, self._wake = os.getpid(), set(), threading.Event()
+                threading.Thread(target=self._run, args=(self._pid,), daemon=True, name="leases").start()
+            self._leases.add(lease)
+
+    def discard(self, lease: Lease) -> None:
+        with self._lock:
+            self._leases.discard(lease)
+
+    def _run(self, pid: int) -> None:
+        while self._pid == pid:
+            self._wake.wait(LEASE_S / 6)
+            with self._lock:
+                leases = list(self._leases)
+            for lease in leases:
+                try:
+                    lease.beat()
+                except OSError:
+                    continue  # a full disk or a network hiccup: the next beat may get through
+
+
+_heart = Heart()
+
+
+@contextmanager
+def hold(store: Store, key: str, on_wait: Callable[[str], None] | None = None) -> Iterator[Lease]:
+    """Holds the lock `key` for the time of the `with` body; waits while another process holds it.
+
+    `on_wait` is told once whom this waits for. Raises `StoreError` when the store cannot be written.
+    """
+    lease = _acquire(f"{store.path}/locks/{key}", on_wait)
+    _heart.add(lease)
+    try:
+        yield lease
+    finally:
+        _heart.discard(lease)
+        lease.release()
+
+
+def _acquire(base: str, on_wait: Callable[[str], None] | None) -> Lease:
+    watch = _Watch()
+    pause = POLL_S[0]
+    told = False
+    while True:
+        top = _highest(base)
+        if top == 0:
+            lease = _try(base, 1, None)
+        elif watch.is_stale(f"{base}.{top}"):
+            lease = _try(base, top + 1, watch.token)
+        else:
+            lease = None
+            if on_wait is not None and not told and watch.who:
+                told = True
+                on_wait(watch.who)
+        if lease is not None:
+            return lease
+        time.sleep(pause)
+        pause = min(pause * 1.5, POLL_S[1])
+
+
+def _try(base: str, generation: int, below: str | None) -> Lease | None:
+    """Takes one generation; `below` is the token of the dead owner that is overtaken."""
+    path = f"{base}.{generation}"
+    token = f"{owner_id()}-{os.urandom(6).hex()}"
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        return None
+    except OSError as e:
+        raise StoreError(
+            f"cannot lock: {e.strerror}", where=path, hint="check the store's permissions and the space left"
+        ) from e
+    try:
+        write_atomic(f"{path}/owner.json", json.dumps({"token": token, "who": _who()}).encode())
+    except FileNotFoundError:
+        return None  # taken for dead before it could say who it is
+    except OSError:
+        _remove(path)
+        raise
+    mine = Lease(path, token)
+    if _highest(base) != generation or (
+        below is not None and _owner(f"{base}.{generation - 1}").get("token", "") != below
+    ):
+        _remove(path)
+        return None
+    return mine
+
+
+class _Watch:
+    """Looks at one lock over time, by this process's monotonic clock."""
+
+    def __init__(self) -> None:
+        self.token = ""
+        self.who = ""
+        self._seen: tuple[str, str, str] = ("", "", "")
+        self._since = 0.0
+
+    def is_stale(self, path: str) -> bool:
+        owner = _owner(path)
+        self.token, self.who = owner.get("token", ""), owner.get("who", "a process that has just started")
+        dead = is_dead(self.token) if self.token else None
+        if dead is not None:
+            return dead
+        seen = (path, self.token, _read(f"{path}/beat"))
+        now = time.monotonic()
+        if seen != self._seen:
+            self._seen, self._since = seen, now
+        return now - self._since > LEASE_S
+
+
+def _who() -> str:
+    return f"{os.uname().nodename}, process {os.getpid()}"
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as f:
+            return f.read()
+    except OSError:
+        return ""
+
+
+def _owner(path: str) -> dict[str, Any]:
+    try:
+        data = json.loads(_read(f"{path}/owner.json") or "{}")
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _split(path: str) -> tuple[str, int]:
+    base, _, generation = path.rpartition(".")
+    return base, int(generation)
+
+
+def _generations(base: str) -> list[int]:
+    folder, prefix = os.path.dirname(base), os.path.basename(base) + "."
+    found = []
+    for name in os.listdir(folder):
+        if name.startswith(prefix) and name[len(prefix) :].isdigit():
+            found.append(int(name[len(prefix) :]))
+    return found
+
+
+def _highest(base: str) -> int:
+    return max(_generations(base), default=0)
+
+
+def _remove(path: str) -> None:
+    """Removes a lock folder; somebody else may be doing the same."""
+    gone = f"{path}.{os.urandom(4).hex()}.gone"
+    try:
+        os.rename(path, gone)
+        for name in os.listdir(gone):
+            os.unlink(f"{gone}/{name}")
+        os.rmdir(gone)
+    except OSError as e:
+        if e.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EROFS):
+            raise

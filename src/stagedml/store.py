@@ -1,0 +1,460 @@
+"""The store: where derivations and realizations lie on disk.
+
+    format.json                     {"format": 1}
+    drv/<hex>-<name>/config.json    a derivation
+    drv/<hex>-<name>/<hex>/         one realization of it, read-only:
+        out/                            the artifacts
+        context.json                    what it was built from and the manifest of `out`
+        provenance.json  log.txt        how, when, where; what it printed
+    tmp/  scratch/                  builds in progress; what they keep for the case of a kill
+    locks/  running/                who builds what; which runs are alive
+    roots/                          links that protect realizations
+    quarantine/  trash/  notes/     damaged things; things on their way out; what users noted
+
+A realization is prepared under `tmp` and renamed into place: it is there whole or not at all. As in Nix,
+published files are read-only and carry one fixed modification time, so that a look at size and time (no
+read) shows whether anybody touched them; what looks touched is hashed again.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import stat
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from stagedml.config import Config, config_dref
+from stagedml.errors import CorruptError, MissingError, StagedmlError, StoreError, StoreFormatError
+from stagedml.hashing import FileEntry, canonical, entry_problem, hash_tree, parse_json, ref_digest
+from stagedml.owner import owner_id
+from stagedml.refs import DRef, RRef, mkrref
+
+FORMAT = 1
+MTIME = 1  # seconds since the epoch, on every published file
+_FOLDERS = ("drv", "tmp", "scratch", "locks", "running", "roots", "quarantine", "trash", "notes")
+Context = dict[str, list[str]]
+DAMAGED = "damaged"
+
+
+class Record(NamedTuple):
+    """What the store knows of one realization."""
+
+    rref: RRef
+    folder: str
+    context: Context
+    index: int
+    seed: int
+    files: dict[str, FileEntry]
+    volatile: dict[str, FileEntry]
+    published: int  # nanoseconds since the epoch, by the builder's clock
+
+    @property
+    def out(self) -> str:
+        return f"{self.folder}/out"
+
+    @property
+    def size(self) -> int:
+        """Bytes of the artifacts."""
+        return sum(int(e[0]) for part in (self.files, self.volatile) for e in part.values())
+
+
+def default_path() -> str:
+    """`$STAGEDML_STORE`, or `~/.local/share/stagedml`."""
+    return os.environ.get("STAGEDML_STORE") or os.path.expanduser("~/.local/share/stagedml")
+
+
+class Store:
+    """A store on disk. Opening creates what is missing. Raises `StoreError`, `StoreFormatError`."""
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self.path = os.path.abspath(os.fspath(path) if path is not None else default_path())
+        self.readonly = False
+        self._configs: dict[str, Config] = {}
+        self._derivations: dict[str, Any] = {}
+        self._check_format()
+
+    def __repr__(self) -> str:
+        return f"Store({self.path!r})"
+
+    def dir(self, name: str) -> str:
+        """One of the store's folders."""
+        return f"{self.path}/{name}"
+
+    def _check_format(self) -> None:
+        marker = f"{self.path}/format.json"
+        try:
+            with open(marker, "rb") as f:
+                found = json.loads(f.read())["format"]
+        except FileNotFoundError:
+            self._create(marker)
+            return
+        except (ValueError, KeyError, TypeError):
+            raise StoreFormatError(
+                "format.json cannot be read", where=self.path, hint="restore it, or give another --store"
+            ) from None
+        except OSError as e:
+            raise StoreError(f"the store cannot be opened: {e.strerror}", where=self.path, hint=_HINT) from e
+        if found != FORMAT:
+            raise StoreFormatError(
+                f"the store has format {found}, this stagedml knows {FORMAT}",
+                where=self.path,
+                hint="use the stagedml that made it, or give another --store",
+            )
+        self.readonly = not os.access(f"{self.path}/tmp", os.W_OK)
+
+    def _create(self, marker: str) -> None:
+        try:
+            if os.path.isdir(self.path) and not set(os.listdir(self.path)) <= set(_FOLDERS):
+                raise StoreError("a folder with other things in it", where=self.path, hint=_HINT)
+            for name in _FOLDERS:
+                os.makedirs(f"{self.path}/{name}", exist_ok=True)
+            write_atomic(marker, canonical({"format": FORMAT}))
+        except OSError as e:
+            raise StoreError(f"the store cannot be made: {e.strerror}", where=self.path, hint=_HINT) from e
+
+    # configs
+
+    def remember(self, dref: DRef, config: Config, derivation: object = None) -> None:
+        """Keeps a config (and its derivation) in memory, so that lenses find it before anything is built."""
+        self._configs[dref] = config
+        if derivation is not None:
+            self._derivations[dref] = derivation
+
+    def derivation(self, dref: str) -> Any:
+        """The derivation that this process registered for a reference, or None."""
+        return self._derivations.get(dref)
+
+    def config(self, dref: str) -> Config:
+        """The config of a derivation. Raises `MissingError`, `CorruptError`."""
+        config = self._configs.get(dref)
+        if config is None:
+            path = f"{self.path}/drv/{DRef(dref).folder}/config.json"
+            try:
+                with open(path, "rb") as f:
+                    fields = parse_json(f.read(), path)
+            except FileNotFoundError:
+                raise MissingError(f"no derivation {dref}", where=self.path, hint="`stagedml ls` lists them") from None
+            except OSError as e:
+                raise CorruptError(f"a config cannot be read: {e.strerror}", where=path, hint=_VERIFY) from e
+            try:
+                config = Config(fields if isinstance(fields, dict) else {})
+            except StagedmlError as e:
+                raise CorruptError(f"not a config: {e.what}", where=path, hint=_VERIFY) from e
+            if config_dref(config) != dref:
+                raise CorruptError("the config is not the one its folder is named after", where=path, hint=_VERIFY)
+            self._configs[dref] = config
+        return config
+
+    def write_config(self, dref: DRef, config: Config) -> None:
+        """Puts a derivation's folder and config in place, once, atomically."""
+        folder = f"{self.path}/drv/{dref.folder}"
+        if os.path.exists(f"{folder}/config.json"):
+            return
+        prepared = self.new_tmp()
+        with open(f"{prepared}/config.json", "wb") as f:
+            f.write(config.bytes)
+        try:
+            os.rename(prepared, folder)
+        except OSError as e:
+            if e.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise StoreError(f"cannot write a derivation: {e.strerror}", where=folder, hint=_HINT) from e
+            if not os.path.exists(f"{folder}/config.json"):
+                os.replace(f"{prepared}/config.json", f"{folder}/config.json")
+            remove_tree(prepared)
+
+    def drefs(self) -> Iterator[DRef]:
+        """All derivations on disk."""
+        with os.scandir(f"{self.path}/drv") as entries:
+            for entry in entries:
+                try:
+                    yield DRef(f"dref:{entry.name}")
+                except StagedmlError:
+                    continue  # not ours; `verify` reports it
+
+    # realizations
+
+    def records(self, dref: str) -> list[Record]:
+        """All realizations of a derivation, oldest first. Damaged records are left out (see `damaged`)."""
+        found = [r for r in self._records(dref) if isinstance(r, Record)]
+        found.sort(key=lambda r: (r.published, r.rref))
+        return found
+
+    def damaged(self, dref: str) -> list[tuple[str, str]]:
+        """(folder, what is wrong) of the realizations whose own record cannot be trusted."""
+        return [r for r in self._records(dref) if not isinstance(r, Record)]
+
+    def _records(self, dref: str) -> Iterator[Record | tuple[str, str]]:
+        folder = f"{self.path}/drv/{DRef(dref).folder}"
+        try:
+            names = os.listdir(folder)
+        except FileNotFoundError:
+            return
+        except OSError as e:
+            raise StoreError(f"a derivation cannot be read: {e.strerror}", where=folder, hint=_HINT) from e
+        for name in names:
+            if len(name) == 32:
+                try:
+                    yield self.record(mkrref(name, DRef(dref)))
+                except CorruptError as e:
+                    yield f"{folder}/{name}", e.what
+                except MissingError:
+                    continue  # went away in the meantime
+
+    def record(self, rref: str) -> Record:
+        """The record of one realization. Raises `MissingError`, `CorruptError`."""
+        rref = RRef(rref)
+        folder = f"{self.path}/drv/{rref.dref.folder}/{rref.digest}"
+        path = f"{folder}/context.json"
+        try:
+            with open(path, "rb") as f:
+                data = parse_json(f.read(), path)
+        except FileNotFoundError:
+            if os.path.isdir(folder):
+                raise CorruptError("context.json is missing", where=folder, hint=_VERIFY) from None
+            raise MissingError(f"no realization {rref}", where=self.path, hint="realize its stage first") from None
+        except OSError as e:
+            raise CorruptError(f"context.json cannot be read: {e.strerror}", where=folder, hint=_VERIFY) from e
+        try:
+            assert isinstance(data, dict)
+            hashed: Any = {k: data[k] for k in ("context", "files", "instance")}
+            if ref_digest("realization:1", canonical(hashed)) != rref.digest:
+                raise CorruptError("context.json is not what was published", where=folder, hint=_VERIFY)
+            instance = hashed["instance"]
+            return Record(
+                rref, folder, hashed["context"], instance["index"], instance["seed"], hashed["files"],
+                data.get("volatile") or {}, data.get("published", 0),  # type: ignore[arg-type]
+            )  # fmt: skip
+        except (AssertionError, KeyError, TypeError) as e:
+            raise CorruptError("context.json has no such form", where=folder, hint=_VERIFY) from e
+
+    def path_of(self, rref: str) -> str:
+        """The folder of a realization's artifacts. Raises `MissingError`."""
+        rref = RRef(rref)
+        out = f"{self.path}/drv/{rref.dref.folder}/{rref.digest}/out"
+        if not os.path.isdir(out):
+            raise MissingError(f"no realization {rref}", where=self.path, hint="realize its stage first")
+        return out
+
+    def provenance(self, rref: str) -> dict[str, Any]:
+        """Who, when, where, how: what was recorded of a build. Empty when nothing was."""
+        rref = RRef(rref)
+        path = f"{self.path}/drv/{rref.dref.folder}/{rref.digest}/provenance.json"
+        try:
+            with open(path, "rb") as f:
+                data = parse_json(f.read(), path)
+        except FileNotFoundError:
+            return {}
+        return data if isinstance(data, dict) else {}
+
+    # publishing
+
+    def new_tmp(self) -> str:
+        """A new empty folder under `tmp`, named after its owner so that a dead owner's can be removed."""
+        path = f"{self.path}/tmp/{owner_id()}-{os.urandom(6).hex()}"
+        try:
+            os.mkdir(path)
+        except OSError as e:
+            raise StoreError(f"cannot write to the store: {e.strerror}", where=self.path, hint=_HINT) from e
+        return path
+
+    def publish(
+        self,
+        prepared: str,
+        dref: DRef,
+        *,
+        context: Context,
+        index: int,
+        seed: int,
+        volatile: Iterable[str] = (),
+        provenance: Mapping[str, Any],
+        durable: bool = False,
+    ) -> RRef:
+        """Hashes, seals and renames `prepared` (with its `out` folder) into place; returns its reference.
+
+        `volatile` paths stay out of the digest. `durable` syncs everything to the disk first. When the same
+        realization is there already, that one is kept. Raises `StoreError`; then nothing was published.
+        """
+        apart = tuple(volatile)
+        files: dict[str, FileEntry] = {}
+        logs: dict[str, FileEntry] = {}
+        for name, entry in hash_tree(f"{prepared}/out").items():
+            inside = any(name == v or name.startswith(v + "/") for v in apart)
+            (logs if inside else files)[name] = entry
+        hashed: Any = {"context": context, "files": files, "instance": {"index": index, "seed": seed}}
+        rref = mkrref(ref_digest("realization:1", canonical(hashed)), dref)
+        record = {**hashed, "volatile": logs, "published": time.time_ns()}
+        for name, data in (("context.json", record), ("provenance.json", dict(provenance))):
+            with open(f"{prepared}/{name}", "wb") as f:
+                f.write(canonical(data))
+        seal(prepared, durable=durable)
+        folder = f"{self.path}/drv/{dref.folder}/{rref.digest}"
+        try:
+            os.rename(prepared, folder)
+        except OSError as e:
+            if e.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise StoreError(f"cannot publish: {e.strerror}", where=folder, hint=_HINT) from e
+            if self.problems(self.record(rref)):
+                self.quarantine(folder, "replaced by a fresh build")
+                os.rename(prepared, folder)
+            else:
+                remove_tree(prepared)
+        if durable:
+            _sync(os.path.dirname(folder))
+        return rref
+
+    # checking
+
+    def touched(self, record: Record) -> Iterator[tuple[str, FileEntry]]:
+        """The artifacts that do not look as they were published, by size and time, without reading them."""
+        for part in (record.files, record.volatile):
+            for name, entry in part.items():
+                try:
+                    st = os.lstat(f"{record.folder}/out/{name}")
+                except OSError:
+                    yield name, entry
+                    continue
+                if st.st_mtime != MTIME or (entry[2] != "d" and st.st_size != entry[0]):
+                    yield name, entry
+
+    def problems(self, record: Record, *, deep: bool = False) -> list[str]:
+        """What is wrong with a realization; `deep` reads every byte, else only what looks touched."""
+        found = []
+        entries = [*record.files.items(), *record.volatile.items()] if deep else self.touched(record)
+        for name, entry in entries:
+            problem = entry_problem(f"{record.folder}/out/{name}", entry)
+            if problem:
+                found.append(f"{name} {problem}")
+            elif entry[2] == "d" or deep:
+                found += self._extra(record, name)
+        try:
+            if deep or os.stat(record.out).st_mtime != MTIME:
+                found += self._extra(record, "")
+        except OSError as e:
+            found.append(f"out cannot be read ({e.strerror})")
+        return found
+
+    def _extra(self, record: Record, folder: str) -> list[str]:
+        path = f"{record.folder}/out/{folder}"
+        if not os.path.isdir(path) or os.path.islink(path):
+            return []
+        prefix = f"{folder}/" if folder else ""
+        known = (record.files, record.volatile)
+        return [f"{prefix}{n} was added" for n in os.listdir(path) if not any(prefix + n in k for k in known)]
+
+    def quarantine(self, folder: str, reason: str) -> str:
+        """Moves a damaged realization out of the way, with a note of why; returns where it is now."""
+        label = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(4).hex()}"
+        target = f"{self.path}/quarantine/{label}-{os.path.basename(folder)}"
+        try:
+            os.chmod(folder, 0o755)
+            os.rename(folder, target)
+            write_atomic(f"{target}.reason.txt", f"{folder}\n{reason}\n".encode())
+        except FileNotFoundError:
+            return target  # another process was first
+        except OSError as e:
+            raise CorruptError(
+                f"damaged ({reason}), and cannot be moved away: {e.strerror}", where=folder, hint=_HINT
+            ) from e
+        return target
+
+
+_HINT = "check its permissions and the space left, or give another one: --store PATH or $STAGEDML_STORE"
+_VERIFY = "run `stagedml verify`: it puts what is damaged aside, and the next realize rebuilds it"
+
+
+def seal(folder: str, *, durable: bool = False) -> None:
+    """Makes everything in a prepared realization read-only, with the one modification time."""
+    out = f"{folder}/out"
+    stack, folders = [out], []
+    while stack:
+        here = stack.pop()
+        folders.append(here)
+        with os.scandir(here) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    os.utime(entry.path, (MTIME, MTIME), follow_symlinks=False)
+                elif entry.is_dir():
+                    stack.append(entry.path)
+                else:
+                    mode = entry.stat().st_mode
+                    os.chmod(entry.path, 0o555 if mode & stat.S_IXUSR else 0o444)
+                    os.utime(entry.path, (MTIME, MTIME))
+                    if durable:
+                        _sync(entry.path)
+    for name in ("context.json", "provenance.json", "log.txt"):
+        if os.path.exists(f"{folder}/{name}"):
+            os.chmod(f"{folder}/{name}", 0o444)
+            if durable:
+                _sync(f"{folder}/{name}")
+    for here in reversed(folders):
+        os.chmod(here, 0o555)
+        os.utime(here, (MTIME, MTIME))
+        if durable:
+            _sync(here)
+    if durable:
+        _sync(folder)
+
+
+def _sync(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_atomic(path: str, data: bytes) -> None:
+    """Writes a small file so that readers see the old one, the new one, or none; never a part."""
+    prepared = f"{path}.{os.getpid()}-{os.urandom(4).hex()}.new"
+    try:
+        with open(prepared, "wb") as f:
+            f.write(data)
+        os.replace(prepared, path)
+    except BaseException:
+        if os.path.exists(prepared):
+            os.unlink(prepared)
+        raise
+
+
+def remove_tree(path: str) -> None:
+    """Removes a folder, read-only parts included; a missing one is fine."""
+    for here, _, _ in os.walk(path):
+        os.chmod(here, 0o755)
+    if os.path.lexists(path):
+        shutil.rmtree(path)
+
+
+_current: Store | None = None
+_chosen = False
+
+
+def initialize(store: str | os.PathLike[str] | None = None) -> Store:
+    """Opens a store and makes it the one that functions use when they are given none."""
+    global _current, _chosen
+    _current, _chosen = Store(store), store is not None
+    return _current
+
+
+@contextmanager
+def using(store: Store) -> Iterator[Store]:
+    """Makes a store the current one for the time of a `with` body."""
+    global _current, _chosen
+    before = _current, _chosen
+    _current, _chosen = store, True
+    try:
+        yield store
+    finally:
+        _current, _chosen = before
+
+
+def current_store() -> Store:
+    """The store set by `initialize`, else `$STAGEDML_STORE`, else `~/.local/share/stagedml`."""
+    global _current
+    if _current is None or (not _chosen and _current.path != os.path.abspath(default_path())):
+        _current = Store()
+    return _current
