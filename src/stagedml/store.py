@@ -52,6 +52,7 @@ class Record(NamedTuple):
     files: dict[str, FileEntry]
     volatile: dict[str, FileEntry]
     published: int  # nanoseconds since the epoch, by the builder's clock
+    code: str  # the digest of the realizer's code, empty when it is unknown
 
     @property
     def out(self) -> str:
@@ -228,6 +229,7 @@ class Store:
             return Record(
                 rref, folder, hashed["context"], instance["index"], instance["seed"], hashed["files"],
                 data.get("volatile") or {}, data.get("published", 0),  # type: ignore[arg-type]
+                str(data.get("code", "")),
             )  # fmt: skip
         except (AssertionError, KeyError, TypeError) as e:
             raise CorruptError("context.json has no such form", where=folder, hint=_VERIFY) from e
@@ -272,6 +274,7 @@ class Store:
         seed: int,
         volatile: Iterable[str] = (),
         provenance: Mapping[str, Any],
+        code: str = "",
         durable: bool = False,
     ) -> RRef:
         """Hashes, seals and renames `prepared` (with its `out` folder) into place; returns its reference.
@@ -287,7 +290,7 @@ class Store:
             (logs if inside else files)[name] = entry
         hashed: Any = {"context": context, "files": files, "instance": {"index": index, "seed": seed}}
         rref = mkrref(ref_digest("realization:1", canonical(hashed)), dref)
-        record = {**hashed, "volatile": logs, "published": time.time_ns()}
+        record = {**hashed, "volatile": logs, "published": time.time_ns(), "code": code}
         for name, data in (("context.json", record), ("provenance.json", dict(provenance))):
             with open(f"{prepared}/{name}", "wb") as f:
                 f.write(canonical(data))

@@ -1,0 +1,140 @@
+"""What is recorded of a build: who, when, where, with what, how long; none of it enters a digest."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from functools import cache
+from typing import Any
+
+from stagedml.hashing import canonical, ref_digest
+from stagedml.store import Store, write_atomic
+
+
+def reset_peak_memory() -> None:
+    """Starts a new measurement of this process's peak memory, where the system can."""
+    try:
+        with open("/proc/self/clear_refs", "w", encoding="ascii") as f:
+            f.write("5")
+    except OSError:
+        return  # then the peak is the process's, which is what `peak_memory` says it is
+
+
+def peak_memory() -> int:
+    """Peak resident memory in bytes since the last reset, or since the process began."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as f:
+            for line in f:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@cache
+def git_state(folder: str) -> dict[str, Any]:
+    """{commit, dirty} of the checkout around a folder; empty outside one or without git."""
+    here = folder
+    while not os.path.exists(f"{here}/.git"):
+        parent = os.path.dirname(here)
+        if parent == here:
+            return {}
+        here = parent
+    import subprocess
+
+    def git(*args: str) -> str:
+        done = subprocess.run(["git", "-C", here, *args], capture_output=True, text=True, timeout=20, check=True)
+        return done.stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "-uno"))}
+    except (OSError, subprocess.SubprocessError):
+        return {}
+
+
+@cache
+def distributions() -> dict[str, str]:
+    """Installed distributions and their versions, read off the folders' names."""
+    found: dict[str, str] = {}
+    for folder in sys.path:
+        try:
+            names = os.listdir(folder or ".")
+        except OSError:
+            continue
+        for name in names:
+            if name.endswith(".dist-info"):
+                dist, _, version = name.removesuffix(".dist-info").partition("-")
+                found.setdefault(dist.lower().replace("_", "-"), version)
+    return dict(sorted(found.items()))
+
+
+def devices() -> list[str]:
+    """What a training could run on: CPUs, and the GPUs that a loaded framework sees."""
+    found = [f"cpu x{os.cpu_count()}"]
+    if "tensorflow" in sys.modules:
+        gpus = sys.modules["tensorflow"].config.list_physical_devices("GPU")
+        found += [f"tensorflow {d.name}" for d in gpus]
+    if "jax" in sys.modules:
+        found += [f"jax {d.device_kind}" for d in sys.modules["jax"].devices() if d.platform != "cpu"]
+    return found
+
+
+_environments: dict[tuple[str, str], str] = {}
+
+
+def environment(store: Store) -> str:
+    """Records this process's environment once in the store's notes; returns its digest."""
+    seen = " ".join(devices())
+    key = (store.path, seen)
+    if key not in _environments:
+        uname = os.uname()
+        data: Any = {
+            "python": sys.version.split()[0],
+            "system": f"{uname.sysname} {uname.release} {uname.machine}",
+            "devices": devices(),
+            "distributions": distributions(),
+        }
+        digest = ref_digest("environment:1", canonical(data))
+        path = f"{store.path}/notes/environment-{digest}.json"
+        if not os.path.exists(path):
+            write_atomic(path, canonical(data))
+        _environments[key] = digest
+    return _environments[key]
+
+
+def provenance(
+    store: Store, *, started: float, seconds: float, seed: int, index: int, resumes: list[str]
+) -> dict[str, Any]:
+    """The record of one build. `started` in seconds since the epoch, `seconds` by the monotonic clock."""
+    return {
+        "who": _user(),
+        "host": os.uname().nodename,
+        "pid": os.getpid(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+        "seconds": round(seconds, 3),
+        "peak_memory": peak_memory(),
+        "instance": index,
+        "seed": seed,
+        "resumes": resumes,
+        "command": sys.argv,
+        "folder": os.getcwd(),
+        "git": git_state(os.getcwd()),
+        "environment": environment(store),
+    }
+
+
+@cache
+def _user() -> str:
+    name = os.environ.get("USER") or os.environ.get("LOGNAME")
+    if name:
+        return name
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
