@@ -92,7 +92,7 @@ class Build:
         return BarProgress(total, unit=unit, desc=desc or self.config.name, stream=terminal())
 
     def value(self, field: str) -> Any:
-        """A field as realizers get it: a dependency as a lens, an output or refpath as a path, else itself."""
+        """A field as realizers get it: a dependency as a lens, an output or refpath as a path."""
         if field in self.hints:
             return self.hints[field]
         raw = self.config.peek()[field]
@@ -116,8 +116,7 @@ class Build:
 
     def volatile(self) -> list[str]:
         """Output paths that stay out of the digest."""
-        declared = [path for _, marker, path in config_outputs(self.config) if marker == "__volatile__"]
-        return declared
+        return [path for _, marker, path in config_outputs(self.config) if marker == "__volatile__"]
 
 
 _terminal: Any = None

@@ -47,7 +47,9 @@ def check_parts(parts: list[Any], where: str) -> None:
         raise ConfigError("an output needs a file name", where=where, hint="for example promise('model.bin')")
     for part in parts:
         if not isinstance(part, str) or part in ("", ".", "..") or "/" in part or "\0" in part:
-            raise ConfigError(f"{part!r} is no plain file name", where=where, hint="outputs stay in their folder")
+            raise ConfigError(
+                f"{part!r} is no plain file name", where=where, hint="outputs stay in their folder"
+            )
 
 
 def is_output(value: object) -> bool:

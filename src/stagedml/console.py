@@ -58,7 +58,9 @@ class ConsoleReporter(Reporter):
         names = changes(record_store(d, record), d, record)
         shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
         self._say(
-            "code!", d.config.name, f"{shown} since it was built; kept. `stagedml why` tells, --rebuild rebuilds"
+            "code!",
+            d.config.name,
+            f"{shown} since it was built; kept. `stagedml why` tells, --rebuild rebuilds",
         )
 
     def _reason(self, d: Derivation, store: Store) -> str:

@@ -7,7 +7,7 @@ instead of being glued together from two versions (RFC 9110, sections 13.1.5 and
 validator are resumed only where a checksum will tell.
 
 A try that fails for a passing reason is repeated after an exponentially growing, jittered pause, and the
-count starts afresh when bytes have arrived: a long download may be cut any number of times as long as it
+count starts afresh when the part has grown: a long download may be cut any number of times as long as it
 gets on. A 404 does not pass, and a wrong checksum is not kept.
 """
 
@@ -48,7 +48,7 @@ ProgressMaker = Callable[[float | None], Progress]
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to go on: `tries` in a row that bring no new byte end the download.
+    """How long to go on: `tries` in a row that get no further end the download.
 
     The pause before try n+1 is `base_s * 2**n`, at most `cap_s`, times a random factor between 0.5 and 1;
     a server's `Retry-After` is honoured up to `cap_s`. `timeout_s` bounds connecting and each wait for bytes.
@@ -160,7 +160,7 @@ class _Job:
                         else ""
                     )
                     raise FetchError(
-                        f"gave up after {failures} tries in a row without a new byte: {e}",
+                        f"gave up after {failures} tries in a row that got no further: {e}",
                         where=self.url,
                         hint=kept + "check the network, or map the URL to a mirror ($STAGEDML_MIRROR)",
                     ) from e

@@ -13,6 +13,7 @@
     │   └── BuildFailures      several stages failed in one run
     ├── MatchError             a matcher cannot be satisfied
     ├── DataError              the user's data is not as it should be (file, line)
+    ├── ReportError            a cell of a report failed, or its pages cannot be written
     └── FetchError             something could not be downloaded or unpacked
         ├── ChecksumError      it arrived, and is not what was asked for
         └── UnsafeArchiveError an archive that tries to leave its folder
@@ -95,6 +96,10 @@ class MatchError(StagedmlError):
 
 class DataError(StagedmlError):
     """The user's data is not as it should be; `where` names file and line."""
+
+
+class ReportError(StagedmlError):
+    """A cell of a report failed, or its pages cannot be written."""
 
 
 class FetchError(StagedmlError):

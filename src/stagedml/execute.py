@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from stagedml import build as build_module
 from stagedml.build import Build, instance_seed
@@ -35,7 +35,7 @@ class Task(NamedTuple):
     store: Store
     derivation: Derivation
     context: Context
-    index: int
+    instance: int
     workers: int = 1
     newer_than: int = -1  # rebuild unless there is a realization published after this (ns)
     on_wait: Callable[[str], None] | None = None
@@ -57,14 +57,14 @@ class Outcome(NamedTuple):
 
 def task_key(dref: DRef, context: Context, index: int) -> str:
     """The name of a task's lock and scratch: one derivation, one context, one instance."""
-    return f"{dref.digest}-{ref_digest('task:1', canonical([dict(context), index]))}"  # type: ignore[dict-item]
+    return f"{dref.digest}-{ref_digest('task:1', canonical([cast(Any, context), index]))}"
 
 
 def find(task: Task) -> Record | None:
     """The realization that a task would build, if it is there and whole."""
     for record in reversed(task.store.records(task.dref)):
         if (
-            record.index == task.index
+            record.instance == task.instance
             and record.context == task.context
             and record.published > task.newer_than
             and not task.store.problems(record)
@@ -81,7 +81,7 @@ def execute(task: Task) -> Outcome:
     """
     begun = time.monotonic()
     try:
-        with hold(task.store, task_key(task.dref, task.context, task.index), task.on_wait) as lease:
+        with hold(task.store, task_key(task.dref, task.context, task.instance), task.on_wait) as lease:
             found = find(task)
             if found is not None:
                 return Outcome(task, found.rref, False, time.monotonic() - begun)
@@ -102,14 +102,14 @@ def _build(task: Task, fence: Callable[[], None]) -> RRef:
             hint="instantiate the stage that makes it in this process",
         )
     store.write_config(d.dref, d.config)
-    seed = instance_seed(d.config.peek().get("seed"), task.index)
+    seed = instance_seed(d.config.peek().get("seed"), task.instance)
     folder = store.new_tmp()
-    scratch = f"{store.path}/scratch/{task_key(d.dref, task.context, task.index)}"
+    scratch = f"{store.path}/scratch/{task_key(d.dref, task.context, task.instance)}"
     started, begun = time.time(), time.monotonic()
     try:
         os.mkdir(f"{folder}/out")
         b = Build(
-            store, d.dref, context=task.context, index=task.index, seed=seed,
+            store, d.dref, context=task.context, index=task.instance, seed=seed,
             folder=folder, scratch=scratch, workers=task.workers, hints=d.hints,
         )  # fmt: skip
         reset_peak_memory()
@@ -117,12 +117,12 @@ def _build(task: Task, fence: Callable[[], None]) -> RRef:
         b.check_promises()
         seconds = time.monotonic() - begun
         record = provenance(
-            store, started=started, seconds=seconds, seed=seed, index=task.index, resumes=_resumes(scratch)
+            store, started=started, seconds=seconds, seed=seed, index=task.instance, resumes=_resumes(scratch)
         )
         code = record_code(store, d.realizer)
         fence()
         rref = store.publish(
-            folder, d.dref, context=task.context, index=task.index, seed=seed, volatile=b.volatile(),
+            folder, d.dref, context=task.context, index=task.instance, seed=seed, volatile=b.volatile(),
             provenance=record, code=code, durable=seconds > DURABLE_S,
         )  # fmt: skip
     except OSError as e:

@@ -20,7 +20,9 @@ from stagedml.errors import ConfigError, CorruptError, StoreError
 
 REF_DIGITS = 32
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
-FileEntry = list[int | str]  # [size in bytes, sha256, kind]; kind: "f" file, "x" executable, "l" link, "d" folder
+FileEntry = list[
+    int | str
+]  # [size in bytes, sha256, kind]; kind: "f" file, "x" executable, "l" link, "d" folder
 
 _REMEDIES = {
     "set": "use a sorted list",
@@ -74,7 +76,9 @@ def _text(value: str, where: str) -> str:
 
 def _finite(value: float, where: str) -> float:
     if value != value or value in (float("inf"), float("-inf")):
-        raise ConfigError(f"{value!r} has no stable bytes", where=where, hint="use a finite number, or a string")
+        raise ConfigError(
+            f"{value!r} has no stable bytes", where=where, hint="use a finite number, or a string"
+        )
     return value + 0.0  # -0.0 equals 0.0, so both have the same bytes
 
 
@@ -124,7 +128,9 @@ def hash_entry(path: str, st: os.stat_result, where: str) -> FileEntry:
     if stat.S_ISLNK(mode):
         target = os.readlink(path)
         return [len(target), hashlib.sha256(os.fsencode(target)).hexdigest(), "l"]
-    raise StoreError(f"an artifact is neither file, folder nor link: {where}", hint="remove it in the realizer")
+    raise StoreError(
+        f"an artifact is neither file, folder nor link: {where}", hint="remove it in the realizer"
+    )
 
 
 def walk(root: str, prefix: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
@@ -162,7 +168,9 @@ def check_link(root: str, name: str, target: str) -> None:
     inside = os.path.normpath(os.path.join(os.path.dirname(name), target))
     if os.path.isabs(target) or inside == ".." or inside.startswith("../"):
         raise StoreError(
-            f"the link {name} points outside its folder, to {target}", where=root, hint="copy the file instead"
+            f"the link {name} points outside its folder, to {target}",
+            where=root,
+            hint="copy the file instead",
         )
 
 

@@ -55,7 +55,9 @@ class Lease:
         """Raises `Lost` when another process took over."""
         base, generation = _split(self.path)
         if _owner(self.path).get("token") != self.token or _highest(base) != generation:
-            raise Lost("another process took this build over", where=self.path, hint="its result will be used")
+            raise Lost(
+                "another process took this build over", where=self.path, hint="its result will be used"
+            )
 
     def release(self) -> None:
         """Gives the lock up; dead generations below go with it."""

@@ -37,6 +37,10 @@ class Lens:
     """A place in a config; see the module. Made by `mklens`."""
 
     __slots__ = ("_path", "_place", "_root", "_value")
+    _path: tuple[str, ...]
+    _place: Place
+    _root: Any
+    _value: Any
 
     def __init__(self, place: Place, root: Any, value: Any, path: tuple[str, ...]) -> None:
         set_ = object.__setattr__
@@ -215,7 +219,9 @@ class Lens:
         known: Any = self._root
         for step in self._path[:-1]:
             known = known[int(step) if isinstance(known, list) else step]
-        raise LensError(f"no field {self._path[-1]!r} in {self._shown()}", hint=suggest(self._path[-1], known))
+        raise LensError(
+            f"no field {self._path[-1]!r} in {self._shown()}", hint=suggest(self._path[-1], known)
+        )
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
@@ -272,5 +278,5 @@ def mklens(x: Any, *, store: Store | None = None) -> Lens:
         return Lens(Place(s, DRef(x)), config, config, ())
     raise LensError(
         f"no lens for a {type(x).__name__}",
-        hint="give a DRef, RRef, Build, closure (instantiate(...)) or config; call a stage inside instantiate",
+        hint="give a DRef, RRef, Build, config or closure; a stage becomes one by instantiate(stage)",
     )

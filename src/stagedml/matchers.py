@@ -84,7 +84,7 @@ def match_exact(chosen: Sequence[str]) -> Matcher:
 
 
 def match_best(metric: str, n: int = 1, *, largest: bool = True) -> Matcher:
-    """The best `n` by a metric of their protocol; `largest=False` takes the smallest. One is built if needed."""
+    """The best `n` by a metric of their protocol; `largest=False` takes the smallest."""
 
     def choose(store: Store, rrefs: list[RRef]) -> Choice:
         sign = -1.0 if largest else 1.0

@@ -9,10 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TextIO
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
+from typing import Any, Self, TextIO
 
 LINE_EVERY_S = 30.0
 
@@ -54,7 +51,7 @@ class BarProgress(Progress):
         self._n = 0.0
         self._fields: dict[str, str] = {}
         self._start = self._last = time.monotonic()
-        self._bar: tqdm[None] | None = None
+        self._bar: Any = None
         if self._stream.isatty():
             from tqdm import tqdm  # imported late: not needed for a run that builds nothing
 

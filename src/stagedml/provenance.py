@@ -47,7 +47,9 @@ def git_state(folder: str) -> dict[str, Any]:
     import subprocess
 
     def git(*args: str) -> str:
-        done = subprocess.run(["git", "-C", here, *args], capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(
+            ["git", "-C", here, *args], capture_output=True, text=True, timeout=20, check=True
+        )
         return done.stdout.strip()
 
     try:

@@ -13,8 +13,8 @@ from inside (lazy pull): a worker then sits and waits with its memory and its GP
 The choice. One loop over derivations that are ready, that is whose dependencies are resolved. `_advance`
 looks at one: its context is now known, so the store says which realizations exist; the matcher chooses
 among them, or the missing instances go to the executor. When outcomes come back the derivation is looked at
-again, by the same code. Serial, parallel and distributed runs differ in the executor only. Concurrency between
-processes is not here at all: `execute` takes a lock for one instance and looks into the store once more.
+again, by the same code. Serial, parallel and distributed runs differ in the executor only. Concurrency
+between processes is not here at all: `execute` takes a lock for one instance and looks into the store again.
 """
 
 from __future__ import annotations
@@ -164,14 +164,14 @@ class Run:
                 self.reporter.damaged(d, record, problems)
                 self.store.quarantine(record.folder, "; ".join(problems))
             else:
-                newest[record.index] = record
+                newest[record.instance] = record
         return [newest[i] for i in sorted(newest)]
 
     def _to_rebuild(self, d: Derivation, records: list[Record]) -> list[int]:
         if d.dref in self._rebuilt or not self.rebuild(d):
             return []
         self._rebuilt.add(d.dref)
-        return [r.index for r in records]
+        return [r.instance for r in records]
 
     def _resolve(self, d: Derivation, chosen: list[RRef], records: list[Record]) -> None:
         self.resolved[d.dref] = chosen
@@ -189,7 +189,7 @@ class Run:
     def _finish(self, outcome: Outcome) -> None:
         d = outcome.task.derivation
         pending = self._building[d.dref]
-        pending.discard(outcome.task.index)
+        pending.discard(outcome.task.instance)
         if outcome.error is not None:
             self.reporter.failed(d, outcome.error)
             if not isinstance(outcome.error, BuildError) or not self.keep_going:
@@ -212,11 +212,13 @@ def plan(store: Store, d: Derivation, records: Sequence[Record]) -> tuple[list[R
     chosen = matcher(store, rrefs) if len(rrefs) >= d.instances else None
     if chosen is not None:
         if not chosen:
-            raise MatchError(f"{matcher!r} chose nothing", where=d.config.name, hint="return None to build more")
+            raise MatchError(
+                f"{matcher!r} chose nothing", where=d.config.name, hint="return None to build more"
+            )
         return list(chosen), []
     wanted = max(d.instances, getattr(matcher, "count", 0), 1)
     missing = max(wanted - len(rrefs), 1)
-    taken = {r.index for r in records}
+    taken = {r.instance for r in records}
     if len(taken) >= INSTANCE_LIMIT:
         raise MatchError(f"{matcher!r} is not satisfied by {len(taken)} realizations", where=d.config.name)
     free = (i for i in range(len(taken) + missing) if i not in taken)
@@ -241,7 +243,9 @@ def realizeMany(
     Raises `BuildError` (of a realizer), `BuildFailures` (several), `MatchError`, `StoreError`.
     """
     if not isinstance(closure, Closure):
-        raise ConfigError(f"realize wants a closure, not a {type(closure).__name__}", hint="realize(instantiate(stage))")
+        raise ConfigError(
+            f"realize wants a closure, not a {type(closure).__name__}", hint="realize(instantiate(stage))"
+        )
     store = closure.store
     announce(store, (d.dref for d in closure.derivations))
     if not store.readonly:

@@ -28,7 +28,9 @@ class DRef(str):
 
     def __new__(cls, text: str) -> DRef:
         if not _DREF_RE.fullmatch(text):
-            raise ConfigError(f"not a derivation reference: {text!r}", hint="it looks like dref:<32 hex>-<name>")
+            raise ConfigError(
+                f"not a derivation reference: {text!r}", hint="it looks like dref:<32 hex>-<name>"
+            )
         return str.__new__(cls, text)
 
     @property

@@ -24,7 +24,7 @@ _mine: dict[str, tuple[str, set[str]]] = {}  # path of the file -> (owner, deriv
 
 
 def announce(store: Store, drefs: Iterable[str]) -> None:
-    """Says that this process uses these derivations until it ends; waits for a collection that is going on."""
+    """Says that this process uses these derivations until it ends; waits for a collection under way."""
     if store.readonly:
         return
     path = f"{store.path}/running/{owner_id()}.json"

@@ -11,7 +11,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from stagedml.build import Build
-from stagedml.config import Config, config_deps, config_dref, config_place, config_rrefs, edit_config, is_output
+from stagedml.config import (
+    Config,
+    config_deps,
+    config_dref,
+    config_place,
+    config_rrefs,
+    edit_config,
+    is_output,
+)
 from stagedml.errors import ConfigError, MissingError
 from stagedml.lens import Lens, Place, suggest
 from stagedml.refs import DRef, is_dref
@@ -26,7 +34,18 @@ Schema = Mapping[str, str]  # field -> annotation, of stages whose fields are kn
 class Derivation:
     """A config with its realizer and matcher, and how many realizations are wanted."""
 
-    __slots__ = ("base", "config", "deps", "dref", "hints", "instances", "matcher", "realizer", "schema", "toy")
+    __slots__ = (
+        "base",
+        "config",
+        "deps",
+        "dref",
+        "hints",
+        "instances",
+        "matcher",
+        "realizer",
+        "schema",
+        "toy",
+    )
 
     def __init__(self, base: Config, realizer: Realizer | None, matcher: Any) -> None:
         self.base = base  # before overrides and toy settings
@@ -171,7 +190,9 @@ def instantiate_in(m: Manager, stage: Stage, /, *args: Any, **kwargs: Any) -> Cl
     for override in m.overrides:
         if not override.hits:
             names = {d.base.name for d in m.derivations.values()}
-            raise ConfigError(f"no stage named {override.name!r} to override", hint=suggest(override.name, names))
+            raise ConfigError(
+                f"no stage named {override.name!r} to override", hint=suggest(override.name, names)
+            )
     return Closure(m.store, DRef(dref), m.reachable(DRef(dref)))
 
 
@@ -296,7 +317,13 @@ class StageFunction:
         return f"<stage {self.__module__}.{self.__qualname__}>"
 
     def __call__(
-        self, m: Manager, *args: Any, num_instances: int = 1, matcher: Any = None, name: str = "", **fields: Any
+        self,
+        m: Manager,
+        *args: Any,
+        num_instances: int = 1,
+        matcher: Any = None,
+        name: str = "",
+        **fields: Any,
     ) -> DRef:
         """Registers a derivation with `m` and returns its reference. Raises `ConfigError`."""
         given = self._bind(args, fields)
@@ -305,7 +332,9 @@ class StageFunction:
         for field, default in self.defaults.items():
             value = given.get(field, default.default if isinstance(default, Hint) else default)
             if value is _REQUIRED:
-                raise ConfigError(f"the field {field!r} is missing", where=self.__name__, hint="give it by name")
+                raise ConfigError(
+                    f"the field {field!r} is missing", where=self.__name__, hint="give it by name"
+                )
             if isinstance(default, Hint):
                 hints[field] = value
             else:
@@ -350,8 +379,12 @@ def _fields(f: Any) -> tuple[Any, dict[str, tuple[Any, str]]]:
         kind = f.__annotations__.get(names[0])
         cls = f.__globals__.get(kind) if isinstance(kind, str) else kind
         if hasattr(cls, "__dataclass_fields__"):
-            return cls, {n: (_dataclass_default(x), _kind(x.type)) for n, x in cls.__dataclass_fields__.items()}
-    defaults = dict(zip(code.co_varnames[: code.co_argcount][::-1], (f.__defaults__ or ())[::-1], strict=False))
+            return cls, {
+                n: (_dataclass_default(x), _kind(x.type)) for n, x in cls.__dataclass_fields__.items()
+            }
+    defaults = dict(
+        zip(code.co_varnames[: code.co_argcount][::-1], (f.__defaults__ or ())[::-1], strict=False)
+    )
     defaults |= f.__kwdefaults__ or {}
     return None, {n: (defaults.get(n, _REQUIRED), kinds[n]) for n in names}
 

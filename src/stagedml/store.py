@@ -47,7 +47,7 @@ class Record(NamedTuple):
     rref: RRef
     folder: str
     context: Context
-    index: int
+    instance: int
     seed: int
     files: dict[str, FileEntry]
     volatile: dict[str, FileEntry]
@@ -139,7 +139,9 @@ class Store:
                 with open(path, "rb") as f:
                     fields = parse_json(f.read(), path)
             except FileNotFoundError:
-                raise MissingError(f"no derivation {dref}", where=self.path, hint="`stagedml ls` lists them") from None
+                raise MissingError(
+                    f"no derivation {dref}", where=self.path, hint="`stagedml ls` lists them"
+                ) from None
             except OSError as e:
                 raise CorruptError(f"a config cannot be read: {e.strerror}", where=path, hint=_VERIFY) from e
             try:
@@ -147,7 +149,9 @@ class Store:
             except StagedmlError as e:
                 raise CorruptError(f"not a config: {e.what}", where=path, hint=_VERIFY) from e
             if config_dref(config) != dref:
-                raise CorruptError("the config is not the one its folder is named after", where=path, hint=_VERIFY)
+                raise CorruptError(
+                    "the config is not the one its folder is named after", where=path, hint=_VERIFY
+                )
             self._configs[dref] = config
         return config
 
@@ -217,9 +221,13 @@ class Store:
         except FileNotFoundError:
             if os.path.isdir(folder):
                 raise CorruptError("context.json is missing", where=folder, hint=_VERIFY) from None
-            raise MissingError(f"no realization {rref}", where=self.path, hint="realize its stage first") from None
+            raise MissingError(
+                f"no realization {rref}", where=self.path, hint="realize its stage first"
+            ) from None
         except OSError as e:
-            raise CorruptError(f"context.json cannot be read: {e.strerror}", where=folder, hint=_VERIFY) from e
+            raise CorruptError(
+                f"context.json cannot be read: {e.strerror}", where=folder, hint=_VERIFY
+            ) from e
         try:
             assert isinstance(data, dict)
             hashed: Any = {k: data[k] for k in ("context", "files", "instance")}

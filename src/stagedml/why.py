@@ -57,10 +57,14 @@ class Index:
                 found = list(differences(self.store, self.store.config(other), config)) if records else []
             except StagedmlError:
                 continue  # a damaged neighbour explains nothing; `verify` reports it
-            newer = best is None or records[-1:] and records[-1].published > best.record.published
-            if records and (best is None or (len(found), not newer) < (len(best.differences), False)):
+            if records and (best is None or _rank(found, records[-1]) < _rank(best.differences, best.record)):
                 best = Nearest(records[-1], found)
         return best
+
+
+def _rank(found: list[Difference], record: Record) -> tuple[int, int]:
+    """Fewer differences first; then what was built last."""
+    return len(found), -record.published
 
 
 def differences(store: Store, before: Config, now: Config, path: str = "") -> Iterator[Difference]:

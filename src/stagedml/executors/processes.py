@@ -31,7 +31,9 @@ class Processes:
     def __init__(self, jobs: int) -> None:
         self.jobs = max(1, jobs)
         self._queue: deque[Task] = deque()
-        self._running: dict[int, tuple[int, Task, float, bytearray]] = {}  # pipe -> (pid, task, begun, answer)
+        self._running: dict[
+            int, tuple[int, Task, float, bytearray]
+        ] = {}  # pipe -> (pid, task, begun, answer)
 
     def submit(self, task: Task) -> None:
         self._queue.append(task)
@@ -115,7 +117,7 @@ def _outcome(task: Task, answer: bytes, status: int, begun: float) -> Outcome:
         error = BuildError(
             f"its process {how}",
             where=task.derivation.config.name,
-            hint="run it again: it goes on from its scratch folder; out of memory is the usual cause of signal 9",
+            hint="run it again: it goes on from its scratch; signal 9 usually means out of memory",
             dref=task.dref,
         )
         return Outcome(task, None, False, seconds, error)
