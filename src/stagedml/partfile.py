@@ -78,8 +78,11 @@ class PartFile:
     def discard(self) -> None:
         """Removes the bytes and their note."""
         self._close()
-        self.path.unlink(missing_ok=True)
-        self._note.unlink(missing_ok=True)
+        try:
+            self.path.unlink(missing_ok=True)
+            self._note.unlink(missing_ok=True)
+        except OSError as e:
+            raise self._unwritable(e) from e
         self.size, self.validator, self.total, self._digests = 0, "", None, None
 
     def digests(self) -> Digests:
@@ -137,5 +140,5 @@ class PartFile:
         return FetchError(
             f"cannot write {self.path}: {e.strerror}",
             where=self._url,
-            hint="make room or give the permission; the bytes gathered so far are kept",
+            hint="make room or give the permission; the next run continues with what is there",
         )
