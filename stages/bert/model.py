@@ -9,8 +9,8 @@ A batch is a dict: `input_ids`, `input_mask`, `segment_ids` [B, S] int32, and fo
 `masked_lm_positions` [B, P]. `model(batch, training=True, seed=seed)` returns a dict of float32 tensors.
 `seed` (int32 [2]) makes dropout a pure function of its arguments: there is no random state to save.
 
-Computation follows Devlin et al. 2018 (arXiv:1810.04805) as Google and Hugging Face wrote it: layer norm after
-the residual, additive attention mask, output embeddings tied to the input's.
+Computation follows Devlin et al. 2018 (arXiv:1810.04805) as Google and Hugging Face wrote it: layer norm
+after the residual, additive attention mask, output embeddings tied to the input's.
 """
 
 from __future__ import annotations
@@ -34,7 +34,18 @@ Precision = Literal["float32", "bfloat16", "float16"]
 MASKED = -1e9  # added to the scores of padding; far below any score, and finite in bfloat16
 
 
-class Dense(keras.layers.Layer):
+class Part(keras.layers.Layer):
+    """A layer whose weights exist at once, and that casts only where it says so.
+
+    Keras' automatic casts would also turn loss weights and mask biases into bfloat16.
+    """
+
+    def __init__(self, *, dtype: Any, name: str) -> None:
+        super().__init__(name=name, dtype=dtype, autocast=False)
+        self.built = True
+
+
+class Dense(Part):
     """`x @ kernel + bias` on the last axis; the matrix product in the compute type."""
 
     def __init__(self, inputs: int, units: int, *, dtype: Any, name: str) -> None:
@@ -43,23 +54,24 @@ class Dense(keras.layers.Layer):
         self.bias = self.add_weight(name=f"{name}.bias", shape=(units,), initializer="zeros")
 
     def call(self, x: Tensor) -> Tensor:
-        return ops.add(ops.matmul(x, self.kernel), self.bias)
+        kernel, bias = ops.cast(self.kernel, x.dtype), ops.cast(self.bias, x.dtype)
+        return ops.add(ops.matmul(x, kernel), bias)
 
 
-class LayerNorm(keras.layers.Layer):
+class LayerNorm(Part):
     """Layer normalisation over the last axis, in float32."""
 
     def __init__(self, size: int, eps: float, *, dtype: Any, name: str) -> None:
         super().__init__(name=name, dtype=dtype)
         self.eps = eps
-        self.gamma = self.add_weight(name=f"{name}.gamma", shape=(size,), initializer="ones", autocast=False)
-        self.beta = self.add_weight(name=f"{name}.beta", shape=(size,), initializer="zeros", autocast=False)
+        self.gamma = self.add_weight(name=f"{name}.gamma", shape=(size,), initializer="ones")
+        self.beta = self.add_weight(name=f"{name}.beta", shape=(size,))
 
     def call(self, x: Tensor) -> Tensor:
         return kernels.layer_norm(x, self.gamma, self.beta, self.eps)
 
 
-class Embeddings(keras.layers.Layer):
+class Embeddings(Part):
     """Words + positions + segments, normalised: [B, S] -> [B, S, H]."""
 
     def __init__(self, c: BertConfig, *, dtype: Any, name: str) -> None:
@@ -90,11 +102,11 @@ class Embeddings(keras.layers.Layer):
             segments, self.segment.shape[0], dtype=x.dtype
         )  # [B, S, 2]: its gradient is dense
         x = x + ops.matmul(kinds, self.segment)
-        x = self.norm(x)
+        x = ops.cast(self.norm(x), self.compute_dtype)
         return kernels.dropout(x, self.rate, seed, site=0) if training else x
 
 
-class SelfAttention(keras.layers.Layer):
+class SelfAttention(Part):
     """Multi-head self-attention with one product for queries, keys and values: [B, S, H] -> [B, S, H]."""
 
     def __init__(self, c: BertConfig, *, site: int, dtype: Any, name: str) -> None:
@@ -122,7 +134,7 @@ class SelfAttention(keras.layers.Layer):
         return self.output_dense(ops.reshape(context, (-1, length, hidden)))  # [B, S, H]
 
 
-class BertLayer(keras.layers.Layer):
+class BertLayer(Part):
     """Attention and feed-forward, each with dropout, residual and layer norm: [B, S, H] -> [B, S, H]."""
 
     def __init__(self, c: BertConfig, *, index: int, dtype: Any, name: str) -> None:
@@ -147,7 +159,7 @@ class BertLayer(keras.layers.Layer):
         return self.output_norm(x + y)
 
 
-class Encoder(keras.layers.Layer):
+class Encoder(Part):
     """The BERT encoder: a batch -> (sequence [B, S, H], pooled [B, H])."""
 
     def __init__(self, c: BertConfig, *, dtype: Any, name: str = "encoder") -> None:
@@ -170,7 +182,7 @@ class Encoder(keras.layers.Layer):
         return x, pooled
 
 
-class MaskedLm(keras.layers.Layer):
+class MaskedLm(Part):
     """Logits of the masked positions only: gathering before the output layer is what makes it cheap."""
 
     def __init__(self, c: BertConfig, *, dtype: Any, name: str = "mlm") -> None:
@@ -178,9 +190,7 @@ class MaskedLm(keras.layers.Layer):
         self.act = c.hidden_act
         self.transform = Dense(c.hidden_size, c.hidden_size, dtype=dtype, name=f"{name}.transform")
         self.norm = LayerNorm(c.hidden_size, c.layer_norm_eps, dtype=dtype, name=f"{name}.norm")
-        self.bias = self.add_weight(
-            name=f"{name}.bias", shape=(c.vocab_size,), initializer="zeros", autocast=False
-        )
+        self.bias = self.add_weight(name=f"{name}.bias", shape=(c.vocab_size,))
 
     def call(self, sequence: Tensor, positions: Tensor, words: Tensor) -> Tensor:
         x = ops.take_along_axis(sequence, ops.expand_dims(positions, -1), axis=1)  # [B, P, H]
@@ -203,7 +213,7 @@ class BertPretraining(keras.Model):
 
     def __init__(self, c: BertConfig, *, precision: Precision = "float32", nsp: bool = True) -> None:
         dtype = policy(precision)
-        super().__init__(name="bert", dtype=dtype)
+        super().__init__(name="bert", dtype=dtype, autocast=False)
         self.config = c
         self.encoder = Encoder(c, dtype=dtype)
         self.mlm = MaskedLm(c, dtype=dtype)
@@ -223,7 +233,7 @@ class BertTasks(keras.Model):
 
     def __init__(self, c: BertConfig, heads: Mapping[str, Head], *, precision: Precision = "float32") -> None:
         dtype = policy(precision)
-        super().__init__(name="bert", dtype=dtype)
+        super().__init__(name="bert", dtype=dtype, autocast=False)
         self.config = c
         self.heads = dict(heads)
         self.encoder = Encoder(c, dtype=dtype)

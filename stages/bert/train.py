@@ -32,7 +32,473 @@ How to use it (this is the whole interface):
 - `scratch` holds the checkpoints of the running job (weights, optimizer, step, history), of which the last
   few are kept. A second call with the same scratch continues, and on a CPU ends bit for bit where an
   undisturbed run ends. SIGTERM and Ctrl-C write a checkpoint first.
-- Learning rates of layers: `OptimizerSpec(layer_decay=0.9)`; frozen layers: `layer_multipliers={"embeddings": 0}`.
+- Learning rates of layers: `OptimizerSpec(layer_decay=0.9)`; frozen layers:
+  `OptimizerSpec(layer_multipliers={"encoder.embeddings": 0})`.
 
 `TrainSpec` and the data change the result; `Runtime` only says where and how to run.
 """
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import keras
+import numpy as np
+
+from stagedml.errors import ConfigError, DataError, StagedmlError
+from stagedml.progress import Progress
+from stagedml.stages.bert.batches import Batch, BatchSource
+from stagedml.stages.bert.objectives import Objective
+from stagedml.stages.bert.optimizer import OptimizerSpec
+from stagedml.stages.bert.state import Progressed, load_state, save_state, states
+from stagedml.stages.bert.step import Step, compiled, make_step
+from stagedml.stages.bert.tblog import TensorBoard, device_memory_mb, device_peak, host_memory_mb
+
+Evaluate = Callable[[int], Mapping[str, Mapping[str, float]]]
+CHECKPOINT_SHARE = 0.03  # of the time may go into checkpoints
+SYNC_EVERY = 16  # steps whose results may be pending, so that a stop or a NaN is noticed soon
+
+
+class TrainingError(StagedmlError):
+    """A training cannot go on; the message says at which step and where the last good state is."""
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """What is trained: every field may change the result."""
+
+    steps: int
+    seed: int = 0
+    optimizer: OptimizerSpec = field(default_factory=OptimizerSpec)
+    accumulate: int = 1
+    log_every: int = 50
+
+    @property
+    def horizon(self) -> int:
+        """The step at which the schedule ends."""
+        return self.steps if self.optimizer.horizon is None else self.optimizer.horizon
+
+    def identity(self) -> dict[str, Any]:
+        """What two parts of one training must agree on: all but where it stops."""
+        return {**asdict(self), "steps": None, "horizon": self.horizon}
+
+
+@dataclass
+class Runtime:
+    """Where and how a training runs; no field changes the result."""
+
+    logs: Path | None = None
+    scratch: Path | None = None
+    progress: Progress = field(default_factory=Progress)
+    on_resume: Callable[[str], None] = lambda where: None
+    initial: Path | None = None  # a finished training's state to extend (see `save_final`)
+    save_final: Path | None = None  # where to leave the last state, for a later extension
+    checkpoint_every: int | None = None  # steps; None: as often as costs at most 3% of the time
+    keep: int = 2
+    xla: bool = False
+    strategy: Any = None  # a tf.distribute strategy under whose scope the model was made
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training did: `scalars` holds (step, folder, tag, value), `seconds` this call's time."""
+
+    step: int
+    scalars: list[tuple[int, str, str, float]]
+    evals: list[tuple[int, dict[str, dict[str, float]]]]
+    seconds: float
+    resumed_at: int | None
+
+    def curve(self, folder: str, tag: str) -> list[tuple[int, float]]:
+        """One tag's points."""
+        return [(step, value) for step, f, t, value in self.scalars if (f, t) == (folder, tag)]
+
+
+def train(
+    model: keras.Model,
+    objective: Objective,
+    data: BatchSource,
+    *,
+    spec: TrainSpec,
+    runtime: Runtime | None = None,
+    evaluate: Evaluate | None = None,
+    eval_every: int = 0,
+) -> TrainResult:
+    """Trains `model` in place up to `spec.steps`. The interface is described at the top of this file.
+
+    Raises `TrainingError` when the loss is not finite any more (the last good state and the batch stay in
+    `scratch`) or memory is exhausted, `DataError` when the data end too soon, `ConfigError` when a state
+    to go on from belongs to another training.
+    """
+    run = _Run(model, objective, data, spec, runtime or Runtime(), evaluate, eval_every)
+    return run.go()
+
+
+class _Run:
+    """One call of `train`."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        objective: Objective,
+        data: BatchSource,
+        spec: TrainSpec,
+        runtime: Runtime,
+        evaluate: Evaluate | None,
+        eval_every: int,
+    ) -> None:
+        self.model, self.data, self.spec, self.runtime = model, data, spec, runtime
+        self.evaluate, self.eval_every = evaluate, eval_every
+        self.step_fn: Step = make_step(
+            model,
+            objective,
+            spec.optimizer,
+            accumulate=spec.accumulate,
+            xla=runtime.xla,
+            strategy=runtime.strategy,
+        )
+        self.minimise = objective.minimise
+        self.at = Progressed(spec=spec.identity())
+        self.board = TensorBoard(runtime.logs)
+        self.pending: list[dict[str, Any]] = []  # results of steps, maybe still being computed
+        self.stop_signal: int | None = None
+        self.last_save = time.perf_counter()
+        self.save_cost = 0.0
+        self.window_start = (0, time.perf_counter())
+        self.tokens = self.rows = 0
+        self.peak: float | None = None
+
+    # -- the loop
+
+    def go(self) -> TrainResult:
+        start = time.perf_counter()
+        resumed_at = self._resume()
+        if resumed_at is not None:
+            self.runtime.progress.update(resumed_at)
+        with _stopping(self._on_signal):
+            try:
+                self._loop()
+            except TrainingError:
+                raise
+            except Exception as e:
+                self._explain(e)
+                raise
+            finally:
+                self.board.close()
+        self.step_fn.sync()
+        if self.runtime.save_final is not None:
+            save_state(self.runtime.save_final, self.at, self._arrays(), keep=1)
+        return TrainResult(
+            self.at.step, self.at.scalars, self.at.evals, time.perf_counter() - start, resumed_at
+        )
+
+    def _loop(self) -> None:
+        batches = iter(self.data(self.at.step)) if self.at.step < self.spec.steps else iter(())
+        self.window_start = (self.at.step, time.perf_counter())
+        while self.at.step < self.spec.steps:
+            batch = self._next(batches)
+            step = self.at.step
+            scalars = self.spec.optimizer.scalars(step, self.spec.horizon)
+            seed = np.array([self.spec.seed & 0x7FFFFFFF, step], np.int32)
+            values = self.step_fn(batch, scalars, seed)
+            self.pending.append(values)
+            self.at.step = step + 1
+            self._log(batch)
+            if self._eval_due():
+                self._run_evaluation()
+            if self.stop_signal is not None:
+                self._stopped()
+            if self._save_due():
+                self._save()
+            self.runtime.progress.update(1)
+        self._collect()
+        if self.evaluate is not None and (not self.at.evals or self.at.evals[-1][0] != self.at.step):
+            self._run_evaluation()
+
+    def _next(self, batches: Iterator[Batch]) -> Batch:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            raise DataError(
+                f"the data ended at step {self.at.step} of {self.spec.steps}",
+                where="training data",
+                hint="a batch source must be endless: repeat the epochs",
+            ) from None
+        self.rows += len(batch["input_ids"])
+        self.tokens += int(np.prod(batch["input_ids"].shape))
+        return batch
+
+    # -- measuring
+
+    def _collect(self) -> None:
+        """Waits for pending steps and takes their values over; stops when one is not finite."""
+        first = self.at.step - len(self.pending)
+        for i, values in enumerate(self.pending):
+            numbers = {k: float(v) for k, v in values.items()}
+            scaled = "loss_scale" in self.step_fn.slots  # float16 skips steps that overflow
+            if not math.isfinite(numbers["loss"]) or not (scaled or math.isfinite(numbers["grad_norm"])):
+                self.pending.clear()
+                self._not_finite(first + i, numbers)
+            self.at.window.append(numbers)
+        self.pending.clear()
+
+    def _log(self, batch: Batch) -> None:
+        if len(self.pending) >= SYNC_EVERY:
+            self._collect()
+        step = self.at.step
+        if step % self.spec.log_every and step != self.spec.steps:
+            return
+        self._collect()
+        values = window_means(self.at.window, self.minimise)
+        values["lr"] = self.spec.optimizer.learning_rate(step - 1, self.spec.horizon)
+        self.at.window.clear()
+        self._record("train", values)
+        self.board.add("train", step, self._speed(batch))
+        self.runtime.progress.note(loss=values["loss"])
+
+    def _record(self, folder: str, values: Mapping[str, float]) -> None:
+        self.at.scalars.extend((self.at.step, folder, tag, float(v)) for tag, v in values.items())
+        self.board.add(folder, self.at.step, values)
+
+    def _speed(self, batch: Batch) -> dict[str, float]:
+        """Rates since the last log line and memory; these go to TensorBoard only, not into the history."""
+        now, (first, since) = time.perf_counter(), self.window_start
+        seconds = max(now - since, 1e-9)
+        if self.peak is None:
+            self.peak = device_peak(self.model.compute_dtype)
+        length = batch["input_ids"].shape[1]
+        predictions = batch["masked_lm_positions"].shape[1] if "masked_lm_positions" in batch else 0
+        flops = self.model.config.train_flops(length, predictions) * self.rows
+        values = {
+            "steps_per_s": (self.at.step - first) / seconds,
+            "sequences_per_s": self.rows / seconds,
+            "tokens_per_s": self.tokens / seconds,
+            "mfu": flops / seconds / self.peak,
+            "host_memory_mb": host_memory_mb(),
+        }
+        device = device_memory_mb()
+        if device is not None:
+            values["device_memory_mb"] = device
+        self.rows = self.tokens = 0
+        self.window_start = (self.at.step, time.perf_counter())
+        return values
+
+    def _eval_due(self) -> bool:
+        return self.evaluate is not None and self.eval_every > 0 and self.at.step % self.eval_every == 0
+
+    def _run_evaluation(self) -> None:
+        self._collect()
+        self.step_fn.sync()
+        assert self.evaluate is not None
+        began = time.perf_counter()
+        results = {
+            f: {t: float(v) for t, v in tags.items()} for f, tags in self.evaluate(self.at.step).items()
+        }
+        for folder, values in results.items():
+            self._record(folder, values)
+        self.at.evals.append((self.at.step, results))
+        first, since = self.window_start
+        self.window_start = (first, since + time.perf_counter() - began)
+
+    # -- keeping
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        self.step_fn.sync()
+        arrays = {f"w.{w.name}": w for w in self.model.trainable_variables} | self.step_fn.slots
+        return {name: np.asarray(keras.ops.convert_to_numpy(v.value)) for name, v in arrays.items()}
+
+    def _save_due(self) -> bool:
+        if self.runtime.scratch is None:
+            return False
+        if self.runtime.checkpoint_every is not None:
+            return self.at.step % self.runtime.checkpoint_every == 0
+        idle = time.perf_counter() - self.last_save
+        return idle > max(10.0, self.save_cost / CHECKPOINT_SHARE)
+
+    def _save(self) -> Path | None:
+        if self.runtime.scratch is None:
+            return None
+        self._collect()
+        began = time.perf_counter()
+        path = save_state(self.runtime.scratch / "train", self.at, self._arrays(), keep=self.runtime.keep)
+        self.last_save = time.perf_counter()
+        self.save_cost = self.last_save - began
+        return path
+
+    def _resume(self) -> int | None:
+        """Takes over the newest state: of this job, or of the training it extends."""
+        found = states(self.runtime.scratch / "train") if self.runtime.scratch is not None else []
+        own = bool(found)
+        if not found and self.runtime.initial is not None:
+            found = states(self.runtime.initial)
+            if not found:
+                raise DataError("no training state to extend", where=str(self.runtime.initial))
+        if not found:
+            return None
+        at, arrays = load_state(found[-1])
+        self._check_same(at, found[-1])
+        targets = {f"w.{w.name}": w for w in self.model.trainable_variables} | self.step_fn.slots
+        if set(targets) != set(arrays):
+            odd = sorted(set(targets) ^ set(arrays))
+            raise ConfigError(f"the state is of another model: {odd[:5]}", where=str(found[-1]))
+        for name, variable in targets.items():
+            variable.assign(arrays[name])
+        self.step_fn.load()
+        self.at = at
+        for step, folder, tag, value in at.scalars:
+            self.board.add(folder, step, {tag: value})
+        self.runtime.on_resume(f"step {at.step}" if own else f"step {at.step} of {self.runtime.initial}")
+        return at.step
+
+    def _check_same(self, at: Progressed, path: Path) -> None:
+        import json
+
+        mine = json.loads(json.dumps(self.at.spec))
+        differing = [k for k in mine if mine[k] != at.spec.get(k)]
+        if differing or at.step > self.spec.steps:
+            what = ", ".join(f"{k} was {at.spec.get(k)!r}, is {mine[k]!r}" for k in differing)
+            raise ConfigError(
+                what or f"it is at step {at.step}, beyond the {self.spec.steps} asked for",
+                where=str(path),
+                hint="only a training that differs in its length alone can be continued; "
+                "state the schedule's horizon to be able to extend it",
+            )
+
+    # -- ending early
+
+    def _on_signal(self, number: int) -> None:
+        self.stop_signal = number
+
+    def _stopped(self) -> None:
+        """Saves, then lets the signal do what it did before training began."""
+        self._save()
+        number = self.stop_signal
+        self.stop_signal = None
+        raise _Stopped(number if number is not None else signal.SIGTERM)
+
+    def _not_finite(self, step: int, numbers: Mapping[str, float]) -> None:
+        kept, batch_file = "nowhere: no scratch folder was given", ""
+        if self.runtime.scratch is not None:
+            batch_path = self.runtime.scratch / f"bad-batch-{step:08d}.npz"
+            batch = next(iter(self.data(step)))
+            np.savez(batch_path, **{k: np.asarray(v) for k, v in batch.items()})
+            found = states(self.runtime.scratch / "train")
+            kept, batch_file = str(found[-1]) if found else "not written yet", f"; its batch: {batch_path}"
+        raise TrainingError(
+            f"loss {numbers['loss']}, gradient norm {numbers['grad_norm']}",
+            where=f"training step {step}",
+            hint=f"last good state: {kept}{batch_file}; try a smaller lr, more warmup_steps, clip_norm",
+        )
+
+    def _explain(self, error: Exception) -> None:
+        """Turns exhausted memory into advice; anything else goes on as it is."""
+        text = f"{type(error).__name__}: {error}"
+        if isinstance(error, MemoryError) or "ResourceExhausted" in text or "RESOURCE_EXHAUSTED" in text:
+            raise TrainingError(
+                f"out of memory: {str(error).splitlines()[0] if str(error) else 'no detail'}",
+                where=f"training step {self.at.step}",
+                hint=f"{self.rows} sequences since the last log line; try a smaller batch with "
+                f"accumulate={2 * self.spec.accumulate}, shorter sequences, or precision bfloat16",
+            ) from error
+
+
+def window_means(window: Iterable[Mapping[str, float]], minimise: Iterable[str]) -> dict[str, float]:
+    """Exact means over some steps: sums over counts; the loss is that of the ratios in `minimise`."""
+    totals: dict[str, float] = {}
+    norms, n = 0.0, 0
+    for values in window:
+        n += 1
+        norms += values["grad_norm"]
+        for key, value in values.items():
+            if "/" in key:
+                totals[key] = totals.get(key, 0.0) + value
+    means = {
+        key[4:]: value / max(totals[f"count/{key[4:]}"], 1e-6)
+        for key, value in totals.items()
+        if key.startswith("sum/")
+    }
+    return {"loss": sum(means[k] for k in minimise), **means, "grad_norm": norms / max(n, 1)}
+
+
+def evaluator(model: keras.Model, objective: Objective) -> Callable[[Iterable[Batch]], dict[str, float]]:
+    """A compiled evaluation: `check(batches)` gives every value of the objective, and `loss`."""
+
+    def both(outputs: Any, batch: Batch) -> Any:
+        return objective.sums(outputs, batch), objective.counts(batch)
+
+    run = compiled(both, model)
+
+    def check(batches: Iterable[Batch]) -> dict[str, float]:
+        window = []
+        for batch in batches:
+            sums, counts = run(batch)
+            window.append(
+                {f"sum/{k}": float(v) for k, v in sums.items()}
+                | {f"count/{k}": float(v) for k, v in counts.items()}
+                | {"grad_norm": 0.0}
+            )
+        if not window:
+            raise DataError("nothing to evaluate on", where="evaluation data")
+        means = window_means(window, objective.minimise)
+        del means["grad_norm"]
+        return means
+
+    return check
+
+
+def evaluate(model: keras.Model, objective: Objective, batches: Iterable[Batch]) -> dict[str, float]:
+    """The objective's values over `batches`, exact; use `evaluator` to evaluate more than once."""
+    return evaluator(model, objective)(batches)
+
+
+def predict(model: keras.Model, batches: Iterable[Batch]) -> dict[str, np.ndarray]:
+    """The model's outputs over `batches`, in order; rows of `example_weights` 0 (padding) are dropped."""
+    run = compiled(lambda outputs, batch: outputs, model)
+    parts: dict[str, list[np.ndarray]] = {}
+    for batch in batches:
+        real = np.asarray(batch["example_weights"]) > 0 if "example_weights" in batch else slice(None)
+        for name, value in run(batch).items():
+            parts.setdefault(name, []).append(np.asarray(keras.ops.convert_to_numpy(value))[real])
+    return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+class _Stopped(BaseException):
+    """A signal asked for an end and the state is saved."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"signal {number}")
+        self.number = number
+
+
+class _stopping:  # noqa: N801 - used as a statement
+    """While it holds, SIGTERM and SIGINT only set a flag; afterwards the signal is delivered again."""
+
+    def __init__(self, on_signal: Callable[[int], None]) -> None:
+        self.on_signal = on_signal
+        self.before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        import threading
+
+        if threading.current_thread() is not threading.main_thread():
+            return  # Python delivers signals to the main thread only: nothing to take over here
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            self.on_signal(number)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.before[number] = signal.signal(number, handle)
+
+    def __exit__(self, kind: Any, exc: Any, tb: Any) -> bool:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+        if isinstance(exc, _Stopped):
+            signal.raise_signal(exc.number)
+        return False
