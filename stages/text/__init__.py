@@ -1,0 +1,1 @@
+"""Text of any kind: sentences, WordPiece, sharded files, examples and their records."""
