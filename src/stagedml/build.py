@@ -11,7 +11,7 @@ from stagedml.errors import ConfigError, PromiseError
 from stagedml.hashing import digest
 from stagedml.lens import Lens, Place, mklens
 from stagedml.refs import DRef, is_dref, is_rref
-from stagedml.store import Context, Store
+from stagedml.store import Context, Store, remove_tree
 
 if TYPE_CHECKING:
     from stagedml.progress import Progress
@@ -50,15 +50,13 @@ class Build:
         self.seed = seed
         self.workers = workers
         self.hints: dict[str, Any] = dict(hints or {})
-        self.resumes: list[str] = []
         self.siblings: list[Build] = []
-        self.fields: dict[str, Any] | None = None
         self.folder = folder
         self.outpath = Path(folder, "out")
         self._scratch = scratch
+        os.mkdir(self.outpath)
         self.lens_place = Place(store, dref, lambda: str(self.outpath), self._pick)
-        for _, _, path in config_outputs(self.config):
-            os.makedirs(os.path.dirname(f"{folder}/out/{path}"), exist_ok=True)
+        self.make_folders()
 
     def __repr__(self) -> str:
         return f"Build({self.dref}, instance {self.instance})"
@@ -67,6 +65,11 @@ class Build:
         if dref not in self.context:
             raise ConfigError(f"{dref} is no dependency of {self.dref}")
         return self.context[dref]
+
+    def make_folders(self) -> None:
+        """Makes the folders that the declared outputs lie in."""
+        for _, _, path in config_outputs(self.config):
+            os.makedirs(os.path.dirname(f"{self.folder}/out/{path}"), exist_ok=True)
 
     @property
     def lens(self) -> Lens:
@@ -79,11 +82,43 @@ class Build:
         os.makedirs(self._scratch, exist_ok=True)
         return Path(self._scratch)
 
+    def another(self) -> Build:
+        """A build of the next instance, for realizers that make several realizations at once.
+
+        It is published together with this one, when the realizer returns.
+        """
+        index = self.instance + len(self.siblings) + 1
+        sibling = Build(
+            self.store,
+            self.dref,
+            context=self.context,
+            index=index,
+            seed=instance_seed(self.config.peek().get("seed"), index),
+            folder=self.store.new_tmp(),
+            scratch=f"{self._scratch}-{index}",
+            workers=self.workers,
+            hints=self.hints,
+        )
+        self.siblings.append(sibling)
+        return sibling
+
     def resumed(self, where: str) -> None:
         """Records in the provenance that this build went on from scratch, for example at "step 4000"."""
-        self.resumes.append(where)
         with open(self.scratch / ".resumes", "a", encoding="utf-8") as f:
             f.write(where.replace("\n", " ") + "\n")
+
+    @property
+    def resumes(self) -> list[str]:
+        """Where this build went on from scratch, each time, in every process that worked on it."""
+        try:
+            with open(f"{self._scratch}/.resumes", encoding="utf-8") as f:
+                return f.read().splitlines()
+        except FileNotFoundError:
+            return []
+
+    def drop_scratch(self) -> None:
+        """Removes the scratch folder: the realization is published."""
+        remove_tree(self._scratch)
 
     def progress(self, total: float | None = None, *, unit: str = "it", desc: str = "") -> Progress:
         """A progress bar: `with b.progress(total=100, unit="step") as p: p.update(); p.note(loss=0.3)`."""

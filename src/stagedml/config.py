@@ -54,7 +54,9 @@ def check_parts(parts: list[Any], where: str) -> None:
 
 def is_output(value: object) -> bool:
     """Whether a config value declares an output: a promise, a volatile promise or a claim."""
-    return isinstance(value, list) and bool(value) and value[0] in OUTPUT_MARKERS
+    return (
+        isinstance(value, list) and bool(value) and isinstance(value[0], str) and value[0] in OUTPUT_MARKERS
+    )
 
 
 def is_refpath(value: object) -> bool:

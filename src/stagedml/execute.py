@@ -94,6 +94,21 @@ def execute(task: Task) -> Outcome:
 
 
 def _build(task: Task, fence: Callable[[], None]) -> RRef:
+    d = task.derivation
+    b = prepare(task)
+    started, begun = time.time(), time.monotonic()
+    try:
+        reset_peak_memory()
+        run_realizer(b, d)
+        return publish(b, d, started=started, seconds=time.monotonic() - begun, fence=fence)
+    except OSError as e:
+        raise BuildError(f"{e.strerror}: {e.filename or d.dref}", where=d.config.name, dref=d.dref) from e
+    finally:
+        discard(b)
+
+
+def prepare(task: Task) -> Build:
+    """The build of a task, its folders made. Raises `MissingError` for a derivation without a realizer."""
     store, d = task.store, task.derivation
     if d.realizer is None:
         raise MissingError(
@@ -102,35 +117,51 @@ def _build(task: Task, fence: Callable[[], None]) -> RRef:
             hint="instantiate the stage that makes it in this process",
         )
     store.write_config(d.dref, d.config)
-    seed = instance_seed(d.config.peek().get("seed"), task.instance)
-    folder = store.new_tmp()
-    scratch = f"{store.path}/scratch/{task_key(d.dref, task.context, task.instance)}"
-    started, begun = time.time(), time.monotonic()
-    try:
-        os.mkdir(f"{folder}/out")
-        b = Build(
-            store, d.dref, context=task.context, index=task.instance, seed=seed,
-            folder=folder, scratch=scratch, workers=task.workers, hints=d.hints,
-        )  # fmt: skip
-        reset_peak_memory()
-        run_realizer(b, d)
-        b.check_promises()
-        seconds = time.monotonic() - begun
+    return Build(
+        store,
+        d.dref,
+        context=task.context,
+        index=task.instance,
+        seed=instance_seed(d.config.peek().get("seed"), task.instance),
+        folder=store.new_tmp(),
+        scratch=f"{store.path}/scratch/{task_key(d.dref, task.context, task.instance)}",
+        workers=task.workers,
+        hints=d.hints,
+    )
+
+
+def publish(b: Build, d: Derivation, *, started: float, seconds: float, fence: Callable[[], None]) -> RRef:
+    """Checks the promises of a build and of its siblings, publishes them all, and drops their scratch."""
+    rrefs = []
+    for one in (b, *b.siblings):
+        one.check_promises()
+    code = record_code(b.store, d.realizer)
+    for one in (b, *b.siblings):
         record = provenance(
-            store, started=started, seconds=seconds, seed=seed, index=task.instance, resumes=_resumes(scratch)
+            b.store, started=started, seconds=seconds, seed=one.seed, index=one.instance, resumes=one.resumes
         )
-        code = record_code(store, d.realizer)
         fence()
-        rref = store.publish(
-            folder, d.dref, context=task.context, index=task.instance, seed=seed, volatile=b.volatile(),
-            provenance=record, code=code, durable=seconds > DURABLE_S,
-        )  # fmt: skip
-    except OSError as e:
-        raise BuildError(f"{e.strerror}: {e.filename or store.path}", where=d.config.name, dref=d.dref) from e
-    finally:
-        remove_tree(folder)
-    remove_tree(scratch)
-    return rref
+        rrefs.append(
+            b.store.publish(
+                one.folder,
+                d.dref,
+                context=one.context,
+                index=one.instance,
+                seed=one.seed,
+                volatile=one.volatile(),
+                provenance=record,
+                code=code,
+                durable=seconds > DURABLE_S,
+            )
+        )
+        one.drop_scratch()
+    return rrefs[0]
+
+
+def discard(b: Build) -> None:
+    """Removes the prepared folders of a build that was not published; its scratch stays."""
+    for one in (b, *b.siblings):
+        remove_tree(one.folder)
 
 
 def run_realizer(b: Build, d: Derivation) -> None:
@@ -155,14 +186,6 @@ def run_realizer(b: Build, d: Derivation) -> None:
         ) from e
     finally:
         log.close()
-
-
-def _resumes(scratch: str) -> list[str]:
-    try:
-        with open(f"{scratch}/.resumes", encoding="utf-8") as f:
-            return f.read().splitlines()
-    except FileNotFoundError:
-        return []
 
 
 def _indent(text: str) -> str:

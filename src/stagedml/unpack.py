@@ -246,7 +246,7 @@ def _named_errors(name: str) -> Iterator[None]:
         yield
     except EOFError as e:
         raise FetchError(f"the archive is cut short: {e}", where=name, hint=CUT_HINT) from e
-    except DAMAGE as e:
-        raise FetchError(f"the archive is damaged or cut short: {e}", where=name, hint=CUT_HINT) from e
     except NotImplementedError as e:
         raise FetchError(f"the archive is packed in a way that cannot be read: {e}", where=name) from e
+    except DAMAGE as e:
+        raise FetchError(f"the archive is damaged or cut short: {e}", where=name, hint=CUT_HINT) from e

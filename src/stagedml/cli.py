@@ -1,0 +1,308 @@
+"""The command line: `stagedml COMMAND ...`; `stagedml --help` lists the commands.
+
+Exit status: 0 done, 1 something is not as it should be (verify found damage, diff found differences),
+2 an error that one message explains, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from stagedml.errors import StagedmlError
+from stagedml.stage import Closure, Manager, instantiate_in
+from stagedml.store import Store, current_store, initialize
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit status."""
+    args = _parser().parse_args(argv)
+    if args.command is None:
+        _parser().print_help()
+        return 0
+    try:
+        if args.store is not None:
+            initialize(args.store)
+        status = args.command(args)
+        sys.stdout.flush()
+        return int(status)
+    except StagedmlError as e:
+        print(f"stagedml: {e}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("stagedml: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    except OSError as e:
+        print(f"stagedml: {e.strerror}: {e.filename}" if e.filename else f"stagedml: {e}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stagedml", description="Declarative, content-addressed, staged machine-learning experiments."
+    )
+    parser.add_argument(
+        "--store", metavar="PATH", help="the store (default: $STAGEDML_STORE or ~/.local/share)"
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    parser.set_defaults(command=None)
+
+    def add(name: str, command: Command, help_: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help_, description=help_)
+        sub.set_defaults(command=command)
+        return sub
+
+    for name, command, help_ in (
+        ("realize", realize_command, "build what is missing of a stage"),
+        ("why", why_command, "what would be built, what reused, and why; builds nothing"),
+        ("smoke", smoke_command, "the same closure at toy scale, in an address space of its own"),
+    ):
+        sub = _stage_arguments(add(name, command, help_))
+        if name != "why":
+            sub.add_argument("-j", "--jobs", type=int, default=1, help="stages to build side by side (1)")
+            sub.add_argument("--workers", type=int, help="processes inside a stage (the number of CPUs)")
+            sub.add_argument("--keep-going", action="store_true", help="a failure stops only what needs it")
+            sub.add_argument("--rebuild", action="append", default=[], metavar="NAME", help="build NAME anew")
+            sub.add_argument("--dry-run", action="store_true", help="the same as `stagedml why`")
+    add("stages", stages_command, "the stages on the menu")
+    sub = add("ls", ls_command, "realizations in the store")
+    sub.add_argument("pattern", nargs="?", default="", help="part of a name")
+    for name, command, help_ in (
+        ("show", show_command, "all that is known of a realization"),
+        ("path", path_command, "the folder of a realization's artifacts"),
+        ("log", log_command, "what a realization's stage printed"),
+        ("keep", keep_command, "a realization stands although its code changed: the change is harmless"),
+    ):
+        add(name, command, help_).add_argument("ref", help="a reference, a part of its digest, or a name")
+    sub = add("diff", diff_command, "what differs between two realizations and all they were built from")
+    sub.add_argument("one")
+    sub.add_argument("other")
+    sub = _stage_arguments(add("graph", graph_command, "a picture of a stage's closure"))
+    sub.add_argument("-o", "--output", required=True, metavar="FILE", help="a .png or .svg file")
+    sub = add("verify", verify_command, "rehash everything, or one closure; damage goes to quarantine")
+    sub.add_argument("ref", nargs="?")
+    sub = add("root", root_command, "protect a realization from gc")
+    sub.add_argument("ref", nargs="?", help="without one, lists the roots")
+    sub.add_argument("--name", default="")
+    sub.add_argument("--remove", metavar="NAME", help="remove a root")
+    sub = add("gc", gc_command, "what no root and no running process needs; deletes only with --delete")
+    sub.add_argument("--delete", action="store_true")
+    sub.add_argument("--keep-best", nargs=3, action="append", default=[], metavar=("NAME", "METRIC", "K"))
+    sub.add_argument("--max-seconds-per-gb", type=float, help="spare what is dearer to build again")
+    return parser
+
+
+def _stage_arguments(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    sub.add_argument("stage", help="a name on the menu, module:function or file.py:function")
+    sub.add_argument("parameters", nargs="*", metavar="param=value")
+    sub.add_argument("--set", action="append", default=[], metavar="NAME.PATH=VALUE", dest="settings",
+                     help="change a field of the stage called NAME, wherever it is in the closure")  # fmt: skip
+    return sub
+
+
+def closure_of(args: argparse.Namespace, *, smoke: bool = False) -> Closure:
+    """The closure that a command line names."""
+    from stagedml.menu import checked_call, find_stage, parse_parameters, with_settings
+
+    stage = find_stage(args.stage)
+    parameters = checked_call(stage, parse_parameters(args.parameters))
+    store = current_store()
+    if smoke:
+        store = Store(f"{store.path}/smoke")
+    return instantiate_in(Manager(store, smoke=smoke), with_settings(stage, args.settings), **parameters)
+
+
+def realize_command(args: argparse.Namespace) -> int:
+    if args.dry_run:
+        return why_command(args)
+    return _realize(args, closure_of(args))
+
+
+def smoke_command(args: argparse.Namespace) -> int:
+    return _realize(args, closure_of(args, smoke=True))
+
+
+def _realize(args: argparse.Namespace, closure: Closure) -> int:
+    from stagedml.console import ConsoleReporter
+    from stagedml.executors import Processes
+    from stagedml.realize import realizeMany
+
+    reporter = ConsoleReporter(sys.stderr, verbose=True)
+    rrefs = realizeMany(
+        closure,
+        executor=Processes(args.jobs) if args.jobs > 1 else None,
+        rebuild=args.rebuild,
+        keep_going=args.keep_going,
+        workers=args.workers,
+        reporter=reporter,
+    )
+    print(f"{reporter.built_count} built, {reporter.reused_count} reused", file=sys.stderr)
+    print("\n".join(rrefs))
+    return 0
+
+
+def why_command(args: argparse.Namespace) -> int:
+    from stagedml.plan import forecast
+
+    steps = forecast(closure_of(args))
+    for step in steps:
+        took = f"  (last time {step.seconds:.1f} s)" if step.seconds else ""
+        print(f"{step.verb:<7} {step.name}{'  ' + step.reason if step.reason else ''}{took}")
+    cost = sum(s.seconds for s in steps if s.verb == "build")
+    count = sum(s.verb == "build" for s in steps)
+    print(f"{count} to build{f', {cost:.0f} s last time' if cost else ''}, {len(steps) - count} reused")
+    return 0
+
+
+def stages_command(args: argparse.Namespace) -> int:
+    from stagedml.menu import find_stage, menu
+
+    for name in menu():
+        first = (find_stage(name).__doc__ or "").strip().splitlines()
+        print(f"{name:<34} {first[0] if first else ''}".rstrip())
+    return 0
+
+
+def ls_command(args: argparse.Namespace) -> int:
+    from stagedml.browse import rows
+
+    for row in rows(current_store(), args.pattern):
+        print(f"{row.record.rref}  {_bytes(row.size):>9}  {row.seconds:9.1f} s  {row.started}")
+    return 0
+
+
+def show_command(args: argparse.Namespace) -> int:
+    from stagedml.browse import describe, resolve
+
+    store = current_store()
+    print(json.dumps(describe(store, resolve(store, args.ref)), indent=2, ensure_ascii=False))
+    return 0
+
+
+def path_command(args: argparse.Namespace) -> int:
+    from stagedml.browse import resolve
+
+    store = current_store()
+    print(store.path_of(resolve(store, args.ref)))
+    return 0
+
+
+def log_command(args: argparse.Namespace) -> int:
+    from stagedml.browse import resolve
+
+    store = current_store()
+    path = f"{os.path.dirname(store.path_of(resolve(store, args.ref)))}/log.txt"
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as f:
+            sys.stdout.write(f.read())
+    return 0
+
+
+def keep_command(args: argparse.Namespace) -> int:
+    from stagedml.browse import resolve
+    from stagedml.code import code_of, keep
+
+    store = current_store()
+    rref = resolve(store, args.ref)
+    realizer = _realizer_named(store.config(rref.dref).name)
+    keep(store, rref, code_of(realizer)[0])
+    print(f"{rref} is kept as it is")
+    return 0
+
+
+def _realizer_named(name: str) -> Any:
+    from stagedml.errors import UnknownStageError
+    from stagedml.menu import MENU, find_stage, menu
+    from stagedml.stage import StageFunction
+
+    for entry in menu():
+        stage = find_stage(entry)
+        if isinstance(stage, StageFunction) and (stage.name == name or name.startswith(stage.name)):
+            return stage._realize
+    raise UnknownStageError(f"no stage of the menu makes {name!r}", where=MENU, hint="use stagedml.code.keep")
+
+
+def diff_command(args: argparse.Namespace) -> int:
+    from stagedml.browse import diff, resolve
+
+    store = current_store()
+    sections = diff(store, resolve(store, args.one), resolve(store, args.other))
+    for section in sections:
+        print(section.title)
+        for line in section.lines:
+            print(f"  {line}")
+    return 1 if sections else 0
+
+
+def graph_command(args: argparse.Namespace) -> int:
+    from stagedml.report.depgraph import depgraph
+
+    print(depgraph([closure_of(args)], filename=args.output))
+    return 0
+
+
+def verify_command(args: argparse.Namespace) -> int:
+    from stagedml.browse import closure, resolve, verify
+
+    store = current_store()
+    rrefs = list(closure(store, resolve(store, args.ref))) if args.ref else None
+    count = bad = 0
+    for name, folder, problems in verify(store, rrefs):
+        count += 1
+        if problems:
+            bad += 1
+            print(f"damaged  {name}  {folder}: {'; '.join(problems[:5])}")
+            print(f"         moved to {store.quarantine(folder, '; '.join(problems))}")
+    print(f"{count} realizations read, {bad} damaged")
+    return 1 if bad else 0
+
+
+def root_command(args: argparse.Namespace) -> int:
+    from stagedml.browse import resolve
+    from stagedml.garbage import root, roots, unroot
+
+    store = current_store()
+    if args.remove:
+        unroot(store, args.remove)
+    elif args.ref:
+        print(root(store, resolve(store, args.ref), args.name))
+    else:
+        for rref, places in sorted(roots(store).items()):
+            print(f"{rref}  {', '.join(places)}")
+    return 0
+
+
+def gc_command(args: argparse.Namespace) -> int:
+    from stagedml.garbage import best, collect, garbage
+
+    store = current_store()
+    keep = [r for name, metric, k in args.keep_best for r in best(store, name, metric, int(k))]
+    function = collect if args.delete else garbage
+    found = function(store, keep=keep, max_seconds_per_gb=args.max_seconds_per_gb)
+    for c in found:
+        print(f"{c.record.rref}  {_bytes(c.bytes):>9}  {c.seconds:9.1f} s to build again")
+    size, seconds = sum(c.bytes for c in found), sum(c.seconds for c in found)
+    total = f"{len(found)} realizations, {_bytes(size)}, {seconds:.0f} s to build again"
+    print(f"{'deleted' if args.delete else 'would go (with --delete)'}: {total}")
+    return 0
+
+
+def _bytes(n: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if n < 1000:
+            return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
+        n /= 1000
+    return f"{n:.1f} TB"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
