@@ -97,7 +97,7 @@ class Embeddings(Part):
                 hint="raise max_position_embeddings, or cut the data to a smaller max_seq_length",
             )
         x = ops.take(self.word, ids, axis=0)  # [B, S, H]
-        x = x + ops.expand_dims(self.position[: ids.shape[1]], 0)  # [1, S, H]
+        x = x + ops.expand_dims(self.position[: ops.shape(ids)[1]], 0)  # [1, S, H]
         kinds = ops.one_hot(
             segments, self.segment.shape[0], dtype=x.dtype
         )  # [B, S, 2]: its gradient is dense
@@ -122,7 +122,7 @@ class SelfAttention(Part):
         self.output_dense = Dense(h, h, dtype=dtype, name=f"{name}.output")
 
     def call(self, x: Tensor, bias: Tensor, *, training: bool, seed: Tensor | None) -> Tensor:
-        length, hidden = x.shape[1], x.shape[2]  # S, H
+        length, hidden = ops.shape(x)[1], x.shape[2]  # S may be known only at run time, H
         qkv = ops.reshape(self.qkv(x), (-1, length, 3, self.heads, self.head_size))  # [B, S, 3, N, D]
         query, key, value = ops.unstack(ops.transpose(qkv, (2, 0, 3, 1, 4)))  # 3 x [B, N, S, D]
         query = query * ops.cast(1.0 / np.sqrt(self.head_size), query.dtype)

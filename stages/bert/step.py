@@ -142,5 +142,7 @@ def compiled(
         )
     import tensorflow as tf
 
-    run = tf.function(lambda batch: function(model(batch), batch), jit_compile=xla or None)
+    run = tf.function(
+        lambda batch: function(model(batch), batch), jit_compile=xla or None, reduce_retracing=not xla
+    )
     return lambda batch: run(dict(batch))

@@ -19,7 +19,7 @@ class TfStep:
         self.plan, self.strategy = plan, strategy
         self.slots = plan.make_slots()
         body = self._replicated if strategy is not None else self._step
-        self._run = tf.function(body, jit_compile=xla or None)
+        self._run = tf.function(body, jit_compile=xla or None, reduce_retracing=not xla)
 
     def __call__(self, batch: Batch, scalars: np.ndarray, seed: np.ndarray) -> Values:
         values: Values = self._run(self._spread(batch), tf.constant(scalars), tf.constant(seed))
