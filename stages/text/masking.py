@@ -69,52 +69,62 @@ def pretrain_schema(max_seq_length: int, max_predictions_per_seq: int, vocab_siz
 def examples(text: Encoded, pairs: Pairs, ids: Ids, how: Masking, draws: Draws) -> Iterator[Arrays]:
     """Masked examples of all pairs, in order, in chunks of up to `CHUNK`."""
     for at in range(0, len(pairs), CHUNK):
-        part = pairs.take(slice(at, at + CHUNK))
-        yield mask(assemble(text, part, ids, how), part, ids, how, draws)
+        arrays, candidates = assemble(text, pairs.take(slice(at, at + CHUNK)), ids, how)
+        yield replace_tokens(arrays, candidates, ids, how, draws)
 
 
-def assemble(text: Encoded, pairs: Pairs, ids: Ids, how: Masking) -> Arrays:
-    """`[CLS] A [SEP] B [SEP]`, padded: input_ids, input_mask, segment_ids [N, S], next_sentence_labels [N]."""
-    column = np.arange(how.max_seq_length, dtype=np.int32)[None]  # [1, S]
-    a_len, b_len = pairs.a_len[:, None].astype(np.int32), pairs.b_len[:, None].astype(np.int32)
-    total = a_len + b_len + 3
+def assemble(text: Encoded, pairs: Pairs, ids: Ids, how: Masking) -> tuple[Arrays, NDArray[np.bool_]]:
+    """`[CLS] A [SEP] B [SEP]`, padded: input_ids, input_mask, segment_ids [N, S], next_sentence_labels [N].
+
+    Also says which tokens are text [N, S], which are those that may be masked.
+    """
+    column = np.arange(how.max_seq_length)[None]  # [1, S]
+    a_len, b_len = pairs.a_len[:, None], pairs.b_len[:, None]
     in_b = column > a_len + 1  # [N, S]
-    shift = np.where(in_b, pairs.b[:, None] - a_len - 2, pairs.a[:, None] - 1)
-    source = np.clip(shift + column, 0, len(text.ids) - 1)
-    tokens = text.ids[source]
-    tokens[:, 0] = ids.cls
+    source = np.where(in_b, pairs.b[:, None] - a_len - 2, pairs.a[:, None] - 1) + column
+    tokens = text.ids[np.clip(source, 0, len(text.ids) - 1, out=source)]
+    inside = column < a_len + b_len + 3
+    tokens[~inside] = ids.pad
+    candidates = inside.copy()
     rows = np.arange(len(pairs))
-    tokens[rows, pairs.a_len + 1] = ids.sep
-    tokens[rows, pairs.a_len + pairs.b_len + 2] = ids.sep
-    inside = column < total
+    for special, at in ((ids.cls, 0), (ids.sep, pairs.a_len + 1), (ids.sep, pairs.a_len + pairs.b_len + 2)):
+        tokens[rows, at] = special
+        candidates[rows, at] = False
     return {
-        "input_ids": np.where(inside, tokens, ids.pad),
+        "input_ids": tokens,
         "input_mask": inside.astype(np.int32),
         "segment_ids": (in_b & inside).astype(np.int32),
         "next_sentence_labels": pairs.random_next.astype(np.int32),
-    }
+    }, candidates
 
 
-def mask(arrays: Arrays, pairs: Pairs, ids: Ids, how: Masking, draws: Draws) -> Arrays:
-    """Draws positions and replaces tokens; adds masked_lm_positions, _ids and _weights [N, P]."""
-    count, tokens = len(pairs), arrays["input_ids"]
-    candidates = pairs.a_len + pairs.b_len
-    wanted = np.rint((candidates + 3) * how.masked_lm_prob).astype(np.int64)
-    wanted = np.minimum(np.clip(wanted, 1, how.max_predictions_per_seq), candidates)
+def replace_tokens(
+    arrays: Arrays, candidates: NDArray[np.bool_], ids: Ids, how: Masking, draws: Draws
+) -> Arrays:
+    """Draws positions among the candidates and replaces the tokens there.
+
+    Adds masked_lm_positions, masked_lm_ids and masked_lm_weights [N, P]; positions ascend.
+    """
+    tokens, most = arrays["input_ids"], how.max_predictions_per_seq
+    count, width = tokens.shape
+    available = candidates.sum(axis=1)
+    # The reference takes its share of all tokens, special ones included.
+    length = arrays["input_mask"].sum(axis=1)
+    wanted = np.clip(np.rint(length * how.masked_lm_prob).astype(np.int64), 1, most)
+    wanted = np.minimum(wanted, available)
     if how.whole_word:
-        positions, action = _draw_words(tokens, pairs, ids, wanted, how, draws)
+        positions, action = _draw_words(tokens, candidates, wanted, ids, most, draws)
     else:
-        positions = _draw_tokens(pairs, candidates, wanted, how, draws)
-        action = draws.uniform(count, how.max_predictions_per_seq)
-    valid = positions < how.max_seq_length  # [N, P]
+        positions = _draw_tokens(candidates, available, wanted, most, draws)
+        action = draws.uniform(count, most)
+    valid = positions < width  # [N, P]
     positions = np.where(valid, positions, 0)
-    rows = np.arange(count)[:, None]
-    labels = np.where(valid, tokens[rows, positions], 0)
-    words = (draws.uniform(count, how.max_predictions_per_seq) * ids.size).astype(np.int32)
+    labels = np.where(valid, np.take_along_axis(tokens, positions, axis=1), 0)
+    words = (draws.uniform(count, most) * ids.size).astype(np.int32)
     replaced = np.where(action < 0.8, ids.mask, np.where(action < 0.9, labels, words))
     out = tokens.copy()
-    cells = np.nonzero(valid)
-    out[cells[0], positions[cells]] = replaced[cells]
+    row, rank = np.nonzero(valid)
+    out[row, positions[row, rank]] = replaced[row, rank]
     return {
         **arrays,
         "input_ids": out,
@@ -125,44 +135,47 @@ def mask(arrays: Arrays, pairs: Pairs, ids: Ids, how: Masking, draws: Draws) -> 
 
 
 def _draw_tokens(
-    pairs: Pairs, candidates: NDArray[np.int64], wanted: NDArray[np.int64], how: Masking, draws: Draws
-) -> NDArray[Any]:
-    """Sorted positions [N, P] of `wanted` tokens a row that are not special; S where there are fewer."""
-    count, most = len(pairs), how.max_predictions_per_seq
-    order = np.tile(np.arange(how.max_seq_length, dtype=np.int16), (count, 1)).ravel()
-    base = np.arange(count) * how.max_seq_length
+    candidates: NDArray[np.bool_],
+    available: NDArray[np.int64],
+    wanted: NDArray[np.int64],
+    most: int,
+    draws: Draws,
+) -> NDArray[np.int64]:
+    """Ascending positions [N, P] of `wanted` candidates a row; S where there are fewer than P."""
+    count, width = candidates.shape
+    order = np.nonzero(candidates)[1].astype(np.int16)  # the candidates of all rows, to be shuffled in place
+    base = np.cumsum(available) - available
     uniform = draws.uniform(most, count)
-    chosen = np.empty((count, most), np.int64)
+    chosen = np.full((most, count), width, np.int16)
     for p in range(int(wanted.max(initial=0))):
-        left = np.maximum(candidates - p, 1)
-        here = base + np.minimum(p, candidates - 1)
-        there = here + (uniform[p] * left).astype(np.int64)
+        rows = np.flatnonzero(wanted > p)
+        here = base[rows] + p
+        there = here + (uniform[p, rows] * (available[rows] - p)).astype(np.int64)
         picked = order[there]
         order[there] = order[here]
-        order[here] = picked
-        chosen[:, p] = picked
-    positions = chosen + 1 + (chosen >= pairs.a_len[:, None])  # past [CLS], and past the first [SEP]
-    positions[np.arange(most)[None] >= wanted[:, None]] = how.max_seq_length
-    return np.sort(positions.astype(np.int16), axis=1).astype(np.int64)
+        chosen[p, rows] = picked
+    return np.sort(chosen.T, axis=1).astype(np.int64)
 
 
 def _draw_words(
-    tokens: NDArray[Any], pairs: Pairs, ids: Ids, wanted: NDArray[np.int64], how: Masking, draws: Draws
-) -> tuple[NDArray[Any], NDArray[Any]]:
+    tokens: NDArray[Any],
+    candidates: NDArray[np.bool_],
+    wanted: NDArray[np.int64],
+    ids: Ids,
+    most: int,
+    draws: Draws,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """As `_draw_tokens`, by whole words in random order; a word too long for what is left is passed over.
 
     Also returns the draw of each position's replacement [N, P], one a word.
     """
     count, width = tokens.shape
-    column = np.arange(width)[None]
-    a_len, total = pairs.a_len[:, None], (pairs.a_len + pairs.b_len)[:, None] + 3
-    text = (column > 0) & (column < total - 1) & (column != a_len + 1)
-    begins = text & (~ids.continues[tokens] | (column == 1) | (column == a_len + 2))
-    word = np.cumsum(begins, axis=1) - 1  # [N, S]: which word a token is of
-    flat = (np.arange(count)[:, None] * width + word)[text]
+    begins = candidates & ~ids.continues[tokens]
+    begins[:, 1:] |= candidates[:, 1:] & ~candidates[:, :-1]
+    word = np.maximum(np.cumsum(begins, axis=1) - 1, 0)  # [N, S]: which word a token is of
+    flat = (np.arange(count)[:, None] * width + word)[candidates]
     sizes = np.bincount(flat, minlength=count * width).reshape(count, width)
-    keys = draws.uniform(count, width)
-    order = np.argsort(np.where(sizes > 0, keys, 2.0), axis=1, kind="stable")
+    order = np.argsort(np.where(sizes > 0, draws.uniform(count, width), 2.0), axis=1, kind="stable")
     rows = np.arange(count)
     left = wanted.copy()
     taken = np.zeros((count, width), bool)
@@ -175,11 +188,11 @@ def _draw_words(
         if not left.any():
             break
     action = draws.uniform(count, width)
-    hit = text & np.take_along_axis(taken, np.maximum(word, 0), axis=1)
+    hit = candidates & np.take_along_axis(taken, word, axis=1)
     row, position = np.nonzero(hit)
     rank = np.cumsum(hit, axis=1)[row, position] - 1
-    positions = np.full((count, how.max_predictions_per_seq), width, np.int64)
+    positions = np.full((count, most), width, np.int64)
     positions[row, rank] = position
-    actions = np.ones((count, how.max_predictions_per_seq))
+    actions = np.ones((count, most))
     actions[row, rank] = action[row, word[row, position]]
     return positions, actions
