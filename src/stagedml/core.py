@@ -9,6 +9,7 @@ from stagedml import __all__ as _engine
 from stagedml.report.depgraph import depgraph, stage_graph
 from stagedml.report.eventfiles import TensorEvent, te2float
 from stagedml.report.graphpicture import Box, graph_svg, write_picture
+from stagedml.report.links import linkrref, rref2path
 from stagedml.report.markdown import (
     altair_print,
     markdown_altair,
@@ -37,6 +38,7 @@ __all__ = [
     "altair_print",
     "depgraph",
     "graph_svg",
+    "linkrref",
     "markdown_altair",
     "markdown_image",
     "markdown_table",
@@ -46,6 +48,7 @@ __all__ = [
     "readstr",
     "render_report",
     "repout",
+    "rref2path",
     "stage_graph",
     "store_buildelta",
     "summarize",

@@ -22,8 +22,9 @@ def test_the_names_that_the_reports_are_written_with_are_there() -> None:
     needed = """
         instantiate realize realizeMany redefine mkconfig mkdrv mklens build_wrapper promise claim
         match_only match_latest match_best match_some match_all DRef RRef
-        depgraph store_buildelta protocol_rref_metric tensorboard_tensor_events tensorboard_tensors te2float
-        readstr markdown_url altair_print markdown_altair
+        depgraph rref2path linkrref store_buildelta protocol_rref_metric
+        tensorboard_tensor_events tensorboard_tensors te2float readstr
+        markdown_url altair_print markdown_altair
     """
     assert set(needed.split()) <= set(stagedml.core.__all__)
 
