@@ -35,7 +35,13 @@ class Checksum:
             )
 
     def __str__(self) -> str:
-        return f"{self.algorithm} {self.hexdigest}"
+        return f"{self.algorithm}:{self.hexdigest}"
+
+    @classmethod
+    def parse(cls, text: str) -> Checksum:
+        """A checksum as `str` writes it, `sha256:<hex>`."""
+        algorithm, _, hexdigest = text.partition(":")
+        return cls(algorithm, hexdigest)
 
     def mismatch(self, got: str, where: str, *, hint: str = "") -> ChecksumError:
         """The error for a file that is another one; nothing of it is to be kept."""

@@ -14,9 +14,7 @@ gets on. A 404 does not pass, and a wrong checksum is not kept.
 from __future__ import annotations
 
 import email.utils
-import functools
 import http.client
-import importlib.metadata
 import random
 import re
 import socket
@@ -121,13 +119,11 @@ def download(
         return Downloaded(target, gathered.size, digests.sha256, resumed_at)
 
 
-@functools.cache
 def user_agent() -> str:
     """What we call ourselves to servers."""
-    try:
-        return f"stagedml/{importlib.metadata.version('stagedml')}"
-    except importlib.metadata.PackageNotFoundError:  # run from a source tree that was never installed
-        return "stagedml/0"
+    from stagedml import __version__  # late: the package imports this module's callers
+
+    return f"stagedml/{__version__}"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import fcntl
 import os
 import shutil
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from stagedml.hashing import digest, hash_file
 
 FICLONE = 0x40049409  # linux/fs.h: share the blocks of another file
 TAG = "local:1"
+SETTLED_NS = 1_000_000_000
 _sums: dict[tuple[str, int, int, int, int, int], str] = {}
 
 
@@ -51,19 +53,22 @@ def list_tree(folder: Path) -> list[tuple[str, str]]:
     return sorted(found)
 
 
-def copy_tree(source: Path, target: Path, *, on_bytes: Callable[[int], None] | None = None) -> int:
-    """Copies a folder to `target`, which is made; returns the number of files."""
+def copy_tree(
+    source: Path, target: Path, *, on_bytes: Callable[[int], None] | None = None
+) -> tuple[int, int]:
+    """Copies a folder to `target`, which is made; returns the number of files and of bytes."""
     os.makedirs(target)
-    files = 0
+    files = length = 0
     for name, place in list_tree(source):
         if os.path.isdir(place):
             (target / name).mkdir()
         else:
             copy_file(Path(place), target / name)
-            files += 1
+            size = os.path.getsize(target / name)
+            files, length = files + 1, length + size
             if on_bytes is not None:
-                on_bytes(os.path.getsize(target / name))
-    return files
+                on_bytes(size)
+    return files, length
 
 
 def copy_file(source: Path, target: Path) -> None:
@@ -109,8 +114,13 @@ def _file_sum(path: str) -> str:
     try:
         st = os.stat(path)
         key = (path, st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns)
-        if key not in _sums:
-            _sums[key] = hash_file(path)
-        return _sums[key]
+        known = _sums.get(key)
+        if known is not None:
+            return known
+        found = hash_file(path)
+        # what was changed this very moment may change again without a sign in its times
+        if time.time_ns() - max(st.st_mtime_ns, st.st_ctime_ns) > SETTLED_NS:
+            _sums[key] = found
+        return found
     except OSError as e:
         raise DataError(f"cannot be read: {e.strerror}", where=path) from e

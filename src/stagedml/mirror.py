@@ -19,9 +19,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
-from urllib.request import url2pathname
 
-from stagedml.errors import FetchError
+from stagedml.errors import ConfigError, FetchError
 
 SCHEMES = ("http", "https", "file")
 WHERE_TO_READ = "docs/mirrors.md describes the mirror file"
@@ -66,7 +65,7 @@ class Mirror:
     file: Path | None = None
 
     def resolve(self, url: str) -> Source:
-        """Where `url` is to be had. Raises `FetchError` when its mapping leads nowhere or out of a folder."""
+        """Where `url` is to be had. Raises `FetchError` when that is nowhere, `ConfigError` for no URL."""
         check_url(url)
         best: tuple[str, Target] | None = None
         for prefix, target in self.mappings:
@@ -108,18 +107,18 @@ def read_mirror(file: Path) -> Mirror:
 
 
 def check_url(url: str) -> None:
-    """Raises `FetchError` when `url` is not one that can be fetched."""
+    """Raises `ConfigError` when `url` is not one that can be fetched."""
     try:
         parts = urlsplit(url)
     except ValueError as e:
-        raise FetchError(f"not a URL: {e}", where=url) from e
+        raise ConfigError(f"not a URL: {e}", where=url) from e
     if parts.scheme not in SCHEMES:
         hint = "a local file or folder is for `fetchlocal`" if not parts.scheme else ""
-        raise FetchError("not an http, https or file URL", where=url, hint=hint)
+        raise ConfigError("not an http, https or file URL", where=url, hint=hint)
     if parts.scheme != "file" and not parts.hostname:
-        raise FetchError("the URL names no host", where=url)
+        raise ConfigError("the URL names no host", where=url)
     if parts.username or parts.password:
-        raise FetchError(
+        raise ConfigError(
             "the URL holds a user name or a password",
             where=f"{parts.scheme}://...@{parts.hostname}",
             hint="a URL is written into configs and logs; use a mirror or a local file for private data",
@@ -136,8 +135,8 @@ def _file_url_path(url: str) -> Path | None:
     if parts.scheme != "file":
         return None
     if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
-        raise FetchError("a file URL has to be absolute and local", where=url, hint="file:///folder/name")
-    return Path(url2pathname(parts.path))
+        raise ConfigError("a file URL has to be absolute and local", where=url, hint="file:///folder/name")
+    return Path(unquote(parts.path))
 
 
 def _below(folder: Path, rest: str, *, url: str, via: str) -> Path:

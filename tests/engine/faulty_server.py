@@ -48,6 +48,7 @@ class Site:
     etags: dict[str, str] = field(default_factory=dict)
     faults: deque[Fault] = field(default_factory=deque)
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    stalled: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
 
     def put(self, path: str, body: bytes, etag: str = '"v1"') -> str:
@@ -113,6 +114,7 @@ class Handler(BaseHTTPRequestHandler):
             # closing a socket that may not linger sends a reset instead of an orderly end
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         elif fault.stall is not None:
+            self.server.site.stalled.set()
             self.server.site.released.wait(30)
 
     def _write(self, body: bytes, fault: Fault) -> None:
