@@ -29,10 +29,10 @@ class OutputMarker(str):
     __slots__ = ()
 
     def __call__(self, *path: str, volatile: bool = False) -> Any:
-        """`promise("a/b.txt")` is `[promise, "a", "b.txt"]`; `volatile=True` keeps it out of the digest."""
+        """`promise("a/b.txt")` means `[promise, "a", "b.txt"]`; `volatile=True` keeps it out of the digest."""
         parts = [part for piece in path for part in piece.split("/")]
         check_parts(parts, f"{self}({', '.join(path)})")
-        return [VOLATILE if volatile and self == "__promise__" else str(self), *parts]
+        return (VOLATILE if volatile and self == "__promise__" else str(self), *parts)
 
 
 promise = OutputMarker("__promise__")

@@ -41,7 +41,7 @@ class ConfigError(StagedmlError):
     """A config, a stage call or an override is wrong."""
 
 
-class LensError(ConfigError, AttributeError):
+class LensError(ConfigError):
     """A lens path names nothing."""
 
 

@@ -52,7 +52,7 @@ class Lens:
     # moving
 
     def __getattr__(self, name: str) -> Lens:
-        if name.startswith("__"):
+        if name.startswith("_"):  # prompts and copy ask for such names; a field is reached with [...]
             raise AttributeError(name)
         return self[name]
 
