@@ -7,6 +7,7 @@ Exit status: 0 done, 1 something is not as it should be (verify found damage, di
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -104,8 +105,14 @@ def _parser() -> argparse.ArgumentParser:
 def _stage_arguments(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
     sub.add_argument("stage", help="a name on the menu, module:function or file.py:function")
     sub.add_argument("parameters", nargs="*", metavar="param=value")
-    sub.add_argument("--set", action="append", default=[], metavar="NAME.PATH=VALUE", dest="settings",
-                     help="change a field of the stage called NAME, wherever it is in the closure")  # fmt: skip
+    sub.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME.PATH=VALUE",
+        dest="settings",
+        help="change a field of the stage called NAME, wherever it is in the closure",
+    )
     return sub
 
 
@@ -137,14 +144,15 @@ def _realize(args: argparse.Namespace, closure: Closure) -> int:
     from stagedml.realize import realizeMany
 
     reporter = ConsoleReporter(sys.stderr, verbose=True)
-    rrefs = realizeMany(
-        closure,
-        executor=Processes(args.jobs) if args.jobs > 1 else None,
-        rebuild=args.rebuild,
-        keep_going=args.keep_going,
-        workers=args.workers,
-        reporter=reporter,
-    )
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is for the references alone
+        rrefs = realizeMany(
+            closure,
+            executor=Processes(args.jobs) if args.jobs > 1 else None,
+            rebuild=args.rebuild,
+            keep_going=args.keep_going,
+            workers=args.workers,
+            reporter=reporter,
+        )
     print(f"{reporter.built_count} built, {reporter.reused_count} reused", file=sys.stderr)
     print("\n".join(rrefs))
     return 0

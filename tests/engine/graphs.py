@@ -53,8 +53,7 @@ def graph_stage(nodes: Sequence[Node], built: list[str] | None = None) -> Any:
         if built is not None:
             built.append(b.config.name)
         inputs = [
-            json.loads(Path(mklens(b)[f"dep{i}"].out.syspath).read_text())
-            for i in range(b.config["count"])
+            json.loads(Path(mklens(b)[f"dep{i}"].out.syspath).read_text()) for i in range(b.config["count"])
         ]
         own = b.config["value"] + sum(sum(x) for x in inputs)
         Path(mklens(b).out.syspath).write_text(json.dumps([own, len(inputs)]))

@@ -45,7 +45,9 @@ def shuffled(value: Any, seed: int) -> Any:
 
 
 @given(configs, st.integers())
-def test_law_1_equal_configs_have_equal_references_whatever_their_key_order(config: dict[str, Any], seed: int) -> None:
+def test_law_1_equal_configs_have_equal_references_whatever_their_key_order(
+    config: dict[str, Any], seed: int
+) -> None:
     """Law 1: the order in which a config was written does not count."""
     assert config_dref(mkconfig(config)) == config_dref(mkconfig(shuffled(config, seed)))
 
@@ -56,7 +58,10 @@ def test_law_1_equal_configs_have_equal_references_whatever_their_key_order(conf
         ({"name": "a"}, "dref:6feac073d723e46ab650336ef1ca48a7-a"),
         ({"name": "lr", "lr": 2e-05, "steps": 10}, "dref:eff6c3ec4b7d4c76fdc82ad4de4c7791-lr"),
         ({"name": "ю", "x": 1}, None),
-        ({"name": "t", "text": "Берлин", "n": None, "l": [1, 1.0, True, {"b": [], "a": {}}]}, "dref:69acfc15ae46d03495100ef1a1853d3b-t"),
+        (
+            {"name": "t", "text": "Берлин", "n": None, "l": [1, 1.0, True, {"b": [], "a": {}}]},
+            "dref:69acfc15ae46d03495100ef1a1853d3b-t",
+        ),
     ],
 )
 def test_law_1_digests_are_pinned(config: dict[str, Any], dref: str | None) -> None:
@@ -77,14 +82,18 @@ def test_law_1_another_process_computes_the_same_references(tmp_path: Path) -> N
     answers = set()
     for seed in ("0", "1"):
         env = {**os.environ, "PYTHONHASHSEED": seed, "LC_ALL": "C", "STAGEDML_STORE": str(tmp_path)}
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True
+        )
         answers.add(done.stdout.strip())
     answers.add(str(config_dref(mkconfig({"a": [0.1], "b": {"x": "ж", "y": 1}, "name": "p"}))))
     assert len(answers) == 1
 
 
 @given(configs, configs)
-def test_law_2_different_configs_have_different_references(one: dict[str, Any], other: dict[str, Any]) -> None:
+def test_law_2_different_configs_have_different_references(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
     """Law 2: two references are equal only when the canonical bytes are."""
     a, b = Config(one), Config(other)
     assert (config_dref(a) == config_dref(b)) == (a.bytes == b.bytes)
@@ -92,7 +101,9 @@ def test_law_2_different_configs_have_different_references(one: dict[str, Any], 
 
 @given(graphs(), st.data())
 @few
-def test_law_2_a_change_anywhere_below_changes_the_reference_above(nodes: list[Node], data: st.DataObject) -> None:
+def test_law_2_a_change_anywhere_below_changes_the_reference_above(
+    nodes: list[Node], data: st.DataObject
+) -> None:
     """Law 2: another number in a dependency, however deep, gives another derivation."""
     with fresh_store():
         i = data.draw(st.integers(0, len(nodes) - 1))
@@ -116,7 +127,9 @@ def test_law_3_everything_is_checked_before_anything_is_built(store: Store) -> N
 
     def stage(m: Manager) -> Any:
         first = graph_stage([Node(1, (), 1)], built)(m)
-        return mkdrv(m, config={"name": "last", "dep": first, "bad": {1, 2}}, realizer=build_wrapper(lambda b: None))
+        return mkdrv(
+            m, config={"name": "last", "dep": first, "bad": {1, 2}}, realizer=build_wrapper(lambda b: None)
+        )
 
     with pytest.raises(ConfigError, match=r"config\.bad.*a set has no stable bytes"):
         instantiate(stage)

@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 from small import chain, count, measured, noisy, words
 
-from stagedml import DRef, Manager, RRef, Store, instantiate, match_some, mkconfig, mkdrv, mklens, realize, redefine
+from stagedml import (
+    DRef,
+    Manager,
+    RRef,
+    Store,
+    instantiate,
+    match_some,
+    mkconfig,
+    mkdrv,
+    mklens,
+    realize,
+    redefine,
+)
 from stagedml.errors import ConfigError, LensError
 
 
@@ -85,7 +97,9 @@ def test_a_refpath_leads_to_a_file_of_another_stage(store: Store) -> None:
     """A path inside a dependency is itself a dependency, and resolves to its realization."""
 
     def stage(m: Manager) -> DRef:
-        return mkdrv(m, config={"name": "user", "vocab": mklens(words(m)).out.refpath}, realizer=lambda b: None)
+        return mkdrv(
+            m, config={"name": "user", "vocab": mklens(words(m)).out.refpath}, realizer=lambda b: None
+        )
 
     rref = realize(instantiate(stage))
     assert Path(mklens(rref).vocab.syspath).read_text() == '["a", "b", "c"]'
