@@ -1,13 +1,14 @@
 """Pre-training records as batches: a pure function of the step, so that any position is found at once.
 
     reader = PretrainReader(folder, batch_size=32, seed=7)
-    data = reader.batches                # data(start): endless numpy batches from step `start` on, for `train`
-    dataset = reader.dataset(start=0)    # the same batches as a tf.data.Dataset, decoded ahead in threads
+    data = reader.batches                # data(start): endless numpy batches from step `start` on, for
+    `train` dataset = reader.dataset(start=0)    # the same batches as a tf.data.Dataset, decoded ahead in
+    threads
 
-Position needs no iterator state: a checkpoint stores the step. Every epoch has an order of its own, drawn from
-`seed` and the number of the epoch: blocks of neighbouring records in random order, and records in random order
-within groups of blocks. (The records were shuffled across the whole corpus when they were written.) Workers
-share a global batch: worker w of W takes rows w, w + W, ... of it.
+Position needs no iterator state: a checkpoint stores the step. Every epoch has an order of its own, drawn
+from `seed` and the number of the epoch: blocks of neighbouring records in random order, and records in random
+order within groups of blocks. (The records were shuffled across the whole corpus when they were written.)
+Workers share a global batch: worker w of W takes rows w, w + W, ... of it.
 
 The schema is `stagedml.stages.text.masking.pretrain_schema`, from which the writer derives too. Any other
 reader of TFRecords works as well: `tf.io.parse_example(records, reader.schema.spec())`.
@@ -108,8 +109,9 @@ class _Stored:
 class _Drawn:
     """Examples drawn afresh in every epoch from stored tokens (form `tokens`).
 
-    How many pairs a bucket gives varies a little with the draw; an epoch takes the number in the index, so that
-    positions are known beforehand: a draw that gives more leaves some out, one that gives fewer repeats some.
+    How many pairs a bucket gives varies a little with the draw; an epoch takes the number in the index, so
+    that positions are known beforehand: a draw that gives more leaves some out, one that gives fewer repeats
+    some.
     """
 
     def __init__(self, folder: Path, index: dict[str, Any], seed: int, vocab: Path) -> None:

@@ -1,9 +1,11 @@
 """Packing: several short documents in one sequence, kept apart by a mask that knows where each begins.
 
-    [CLS] a a a [SEP] [CLS] b b [SEP] [PAD]      pack_ids 1 1 1 1 1 2 2 2 2 0      position_ids 0 1 2 3 4 0 1 2 3 0
+    [CLS] a a a [SEP] [CLS] b b [SEP] [PAD]     input_ids
+      1   1 1 1   1     2   2 2   2     0       pack_ids
+      0   1 2 3   4     0   1 2   3     0       position_ids
 
-A token may attend to those with the same non-zero `pack_ids`. There is no next-sentence label. Documents longer
-than a sequence are cut. Pieces are placed by best fit, longest first.
+A token may attend to those with the same non-zero `pack_ids`. There is no next-sentence label. Documents
+longer than a sequence are cut. Pieces are placed by best fit, longest first.
 """
 
 from __future__ import annotations

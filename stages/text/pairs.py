@@ -1,7 +1,7 @@
 """Segment pairs with next-sentence labels, the algorithm of BERT's `create_pretraining_data`, in lockstep.
 
-A document is cut greedily into chunks of sentences; a chunk is cut into segments A and B, and half of the time
-B is replaced by sentences of another document and the unused ones go back. That is sequential within a
+A document is cut greedily into chunks of sentences; a chunk is cut into segments A and B, and half of the
+time B is replaced by sentences of another document and the unused ones go back. That is sequential within a
 document, so all documents take one step together: each round makes one pair of every document that has
 sentences left, by array operations on offsets. No token is copied until `masking.assemble` gathers them.
 
@@ -34,7 +34,8 @@ class Draws:
     def uniform(self, *shape: int) -> NDArray[np.float64]:
         """Uniform in [0, 1)."""
         raw = self._bits.random_raw(int(np.prod(shape)))
-        return ((raw >> np.uint64(11)) * (1.0 / (1 << 53))).reshape(shape)
+        values: NDArray[np.float64] = (raw >> np.uint64(11)).astype(np.float64) * (1.0 / (1 << 53))
+        return values.reshape(shape)
 
     def below(self, limits: Ints) -> Ints:
         """Integers from 0 to limit - 1, one for each limit."""

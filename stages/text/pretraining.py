@@ -1,15 +1,16 @@
 """Pre-training records of a corpus of any size: tokenize, deal out, make examples, shuffle, each in parallel.
 
-The reference script holds the corpus and all instances in memory to shuffle them. Here three passes over files
-do the same in bounded memory:
+The reference script holds the corpus and all instances in memory to shuffle them. Here three passes over
+files do the same in bounded memory:
 
 1. each shard of documents is tokenized, and its documents are dealt at random to buckets;
 2. each bucket, a random sample of the corpus that fits in memory, makes its examples `dupe_factor` times, the
    sentences of "another document" coming from the same bucket, and deals them at random to output shards;
 3. each output shard gathers what it was dealt, and shuffles it.
 
-Every piece of work writes one file, whole, and draws from a random stream of its own: `seed`, the pass, and the
-number of the piece. So the number of processes changes nothing, and a killed run goes on with the missing files.
+Every piece of work writes one file, whole, and draws from a random stream of its own: `seed`, the pass, and
+the number of the piece. So the number of processes changes nothing, and a killed run goes on with the missing
+files.
 
 Three forms: `examples` is that; `tokens` stops after the first pass, and pairs and masks are drawn afresh in
 every epoch by the reader; `packed` fills each sequence with several documents, without pairs.
@@ -21,7 +22,7 @@ import functools
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class Pretraining:
 
     lower_case: bool
     form: str = "examples"
-    masking: Masking = Masking()
+    masking: Masking = field(default_factory=Masking)
     dupe_factor: int = 10
     seed: int = 12345
     bucket_bytes: int = 24 << 20  # of compressed text: 15 to 20 million tokens

@@ -14,16 +14,16 @@ TERMINATORS = ".!?…。！？．｡।॥؟۔։።៕"
 _WIDE_END = re.compile("([。！？｡]+[」』）】〉》”’]*)(?=[^\\s」』）】〉》”’。！？｡])")
 
 # Words that end in a full stop and seldom end a sentence; compared in lower case, without opening marks.
-ABBREVIATIONS = frozenset(
-    """
-    mr. mrs. ms. dr. prof. st. sr. jr. rev. hon. gen. col. capt. lt. maj. sgt. gov. sen. rep. pres. fr. ft. mt.
-    vs. v. no. nos. vol. vols. pp. p. ed. eds. fig. figs. cf. ca. c. e.g. i.e. etc. al. approx. est. b. d. r. fl.
-    jan. feb. mar. apr. jun. jul. aug. sep. sept. oct. nov. dec. inc. ltd. co. corp. bros. u.s. u.k. u.n. a.k.a.
-    т. г. гг. в. вв. н. э. р. род. ум. т.е. т.н. т.д. т.п. др. пр. проф. акад. им. ок. св. ул. см. рис. табл. стр.
-    с. д. руб. коп. тыс. млн. млрд. чел. км. обл. исп. англ. нем. фр. лат. греч. итал. рус.
+_ABBREVIATIONS = """
+    mr. mrs. ms. dr. prof. st. sr. jr. rev. hon. gen. col. capt. lt. maj. sgt. gov. sen. rep. pres. fr. ft.
+    mt. vs. v. no. nos. vol. vols. pp. p. ed. eds. fig. figs. cf. ca. c. e.g. i.e. etc. al. approx. est. b. d.
+    r. fl. jan. feb. mar. apr. jun. jul. aug. sep. sept. oct. nov. dec. inc. ltd. co. corp. bros. u.s. u.k.
+    u.n. a.k.a.
+    т. г. гг. в. вв. н. э. р. род. ум. т.е. т.н. т.д. т.п. др. пр. проф. акад. им. ок. св. ул. см. рис. табл.
+    стр. с. д. руб. коп. тыс. млн. млрд. чел. км. обл. исп. англ. нем. фр. лат. греч. итал. рус.
     bzw. z.b. d.h. u.a. usw. nr. bd. hrsg. jh. geb. gest. art. arch. av. apr. env. éd. m. mm. mme. mlle.
-    """.split()
-)
+"""
+ABBREVIATIONS = frozenset(_ABBREVIATIONS.split())
 
 
 def space_out(text: str) -> str:

@@ -49,15 +49,16 @@ def shard_paths(folder: Path) -> list[Path]:
 
 def read_shard(path: Path) -> Iterator[dict[str, Any]]:
     """The documents of a shard. Raises `DataError` for a damaged one, naming file and line."""
-    line_number = 0
+    read = 0
     try:
         with gzip.open(path, "rb") as f:
-            for line_number, line in enumerate(f, 1):
+            for line in f:
                 yield json.loads(line)
+                read += 1
     except (EOFError, OSError, zlib.error, ValueError) as e:
         raise DataError(
             f"damaged shard: {e}",
-            where=f"{path}:{line_number + 1}",
+            where=f"{path}:{read + 1}",
             hint="build the stage that wrote it again",
         ) from e
 

@@ -148,10 +148,10 @@ class Schema:
         if f.kind == "float":
             out[:, at:end] = np.ascontiguousarray(values, "<f4").view(np.uint8)
             return
-        left = values.astype(np.uint32 if f.width > 2 else np.uint16)
+        left: NDArray[Any] = values.astype(np.uint32 if f.width > 2 else np.uint16)
         for i in range(f.width - 1):
             out[:, at + i : end : f.width] = (left & 127 | 128).astype(np.uint8)
-            left = left >> 7
+            left >>= 7
         out[:, at + f.width - 1 : end : f.width] = left.astype(np.uint8)
 
     @staticmethod

@@ -1,10 +1,11 @@
 """WordPiece with the ids of Google's FullTokenizer, over whole documents at a time.
 
 FullTokenizer works character by character in Python, 1 MB/s. Hugging Face `tokenizers` is faster, but its
-normaliser is of another Unicode version and lowers a final capital sigma to another letter. Here the splitting
-into words is Google's, done by C-level passes over the text (`str.translate`, `lower`, `normalize`, `split`),
-the pieces of a word are Hugging Face's WordPiece model, and as text repeats its words, what stands between two
-spaces is looked up in a table that remembers its pieces; only what the table does not know is worked out.
+normaliser is of another Unicode version and lowers a final capital sigma to another letter. Here the
+splitting into words is Google's, done by C-level passes over the text (`str.translate`, `lower`, `normalize`,
+`split`), the pieces of a word are Hugging Face's WordPiece model, and as text repeats its words, what stands
+between two spaces is looked up in a table that remembers its pieces; only what the table does not know is
+worked out.
 
 Reference: BasicTokenizer and WordpieceTokenizer of google-research/bert and of TF-Models.
 """
@@ -120,7 +121,7 @@ class WordPieceTokenizer:
         """The words and punctuation marks of a text, before WordPiece (BasicTokenizer)."""
         text = text.translate(self._clean)
         if self.lower_case:
-            # Lowering the whole text equals lowering word by word: a space ends what the final sigma looks at.
+            # Lowering all at once equals lowering word by word: what decides a final sigma ends at a space.
             text = unicodedata.normalize("NFD", text.lower())
         return text.translate(self._split).split()
 

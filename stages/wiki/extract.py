@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -17,14 +18,14 @@ from typing import Any
 from stagedml.errors import DataError
 from stagedml.progress import Progress
 from stagedml.stages.text.parallel import Workers
-from stagedml.stages.text.shards import shard_name, write_shard, write_whole
+from stagedml.stages.text.shards import SUFFIX, read_texts, shard_name, shard_paths, write_shard, write_whole
 from stagedml.stages.wiki.dump import Block, Site, block_pages, parse_page, plan_blocks, read_site
 from stagedml.stages.wiki.markup import Cleaner, Options
 
 STEM = "articles"
 BLOCK_BYTES = 1 << 25  # of XML
 DISAMBIGUATION = re.compile(
-    r"\{\{\s*(?:disambig\w*|dab|hndis|geodis|surname|given name|неоднозначность|многозначность|список однофамильцев|"
+    r"\{\{\s*(?:disambig\w*|dab|hndis|geodis|surname|given name|неоднозначность|многозначность|"
     r"aimai|曖昧さ回避|消歧義|消歧义|disambigua|homonymie|begriffsklärung|desambiguação|desambiguación)\s*[|}]"
     r"|__DISAMBIG__",
     re.I,
@@ -207,3 +208,28 @@ def dump_files(source: Path) -> list[Path]:
     if not files:
         raise DataError("no dump file (*.xml, *.bz2)", where=str(source), hint="see `fetchwiki`")
     return sorted(files, key=lambda p: [int(x) if x.isdigit() else x for x in re.split(r"(\d+)", p.name)])
+
+
+def publish(scratch: Path, articles: Path) -> None:
+    """Moves the shards to where they are wanted; an interrupted run may have moved some already."""
+    articles.mkdir(exist_ok=True)
+    for path in sorted(scratch.glob(f"{STEM}-*{SUFFIX}")):
+        shutil.move(path, articles / path.name)
+
+
+def _measure_shard(path: Path) -> tuple[int, int, int, int]:
+    documents = words = chars = size = 0
+    for text in read_texts(path):
+        documents += 1
+        words += len(text.split())
+        chars += len(text)
+        size += len(text.encode("utf-8", "replace"))
+    return documents, words, chars, size
+
+
+def measure(folder: Path, *, workers: int = 1) -> dict[str, Any]:
+    """How much text a folder of shards holds: documents, words (by white space), chars, bytes."""
+    names = ("num_documents", "num_words", "num_chars", "num_bytes")
+    with Workers(workers) as pool:
+        rows = list(pool.map(_measure_shard, shard_paths(folder)))
+    return {name: sum(row[i] for row in rows) for i, name in enumerate(names)}

@@ -1,10 +1,10 @@
 """Wiki markup to prose, in passes of the regular-expression engine over the whole page.
 
-A parser that builds a tree (mwparserfromhell, 1 to 2 MB/s) gives more than prose needs. Here each construct is
-removed or unwrapped from the inside out: a pattern that matches only the innermost `{{...}}` or `[[...]]` is
-applied until nothing matches. Every pattern is possessive, so that no page, however broken, takes more than a
-few passes of linear time. The order matters: references first (they hold most templates), templates before
-tables (they hide table marks), tables before links, entities last (an escaped bracket is text).
+A parser that builds a tree (mwparserfromhell, 1 to 2 MB/s) gives more than prose needs. Here each construct
+is removed or unwrapped from the inside out: a pattern that matches only the innermost `{{...}}` or `[[...]]`
+is applied until nothing matches. Every pattern is possessive, so that no page, however broken, takes more
+than a few passes of linear time. The order matters: references first (they hold most templates), templates
+before tables (they hide table marks), tables before links, entities last (an escaped bracket is text).
 """
 
 from __future__ import annotations
@@ -18,18 +18,16 @@ from stagedml.stages.wiki.templates import Templates
 
 MAX_PASSES = 30  # deeper nesting than that is vandalism
 
-# Elements whose content is no prose.
-DROPPED = (
-    "ref references gallery timeline math chem ce score syntaxhighlight source imagemap table graph hiero "
-    "mapframe maplink templatedata inputbox categorytree pre includeonly chart css style script "
-    "templatestyles indicator phonos"
-).split()
-# Elements whose tags go and whose content stays.
-UNWRAPPED = (
-    "a abbr b bdi bdo big blockquote br caption center cite code data dd del dfn div dl dt em font h1 h2 h3 h4 "
-    "h5 h6 hr i ins kbd langconvert li mark nobr noinclude nowiki ol onlyinclude p poem q rb rp rt rtc ruby s "
-    "samp section small span strike strong sub sup td th time tr tt u ul var wbr"
-).split()
+# Elements whose content is no prose, and elements whose tags go and whose content stays.
+_DROPPED = """
+    ref references gallery timeline math chem ce score syntaxhighlight source imagemap table graph hiero
+    mapframe maplink templatedata inputbox categorytree pre includeonly chart css style script
+    templatestyles indicator phonos"""
+_UNWRAPPED = """
+    a abbr b bdi bdo big blockquote br caption center cite code data dd del dfn div dl dt em font h1 h2 h3 h4
+    h5 h6 hr i ins kbd langconvert li mark nobr noinclude nowiki ol onlyinclude p poem q rb rp rt rtc ruby s
+    samp section small span strike strong sub sup td th time tr tt u ul var wbr"""
+DROPPED, UNWRAPPED = _DROPPED.split(), _UNWRAPPED.split()
 
 COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.S)
 NOWIKI = re.compile(r"<nowiki\s*>(.*?)</nowiki\s*>", re.S | re.I)
@@ -61,11 +59,12 @@ DOUBLE_COMMA = re.compile(r",(?:\s*,)+")
 
 # Names of the file and category namespaces that a dump's own list does not mention: English names work on
 # every wiki, and these are old local names that still do.
-FILE_NAMES = "file image media файл изображение ファイル 画像 文件 图像 圖像 檔案 datei bild fichier archivo imagen".split()
-CATEGORY_NAMES = "category категория カテゴリ 分类 分類 kategorie catégorie categoría".split()
-INTERWIKI = frozenset(
-    "w wikt wiktionary s wikisource q wikiquote b n v d commons c m meta species voy mw".split()
-)
+_FILES = """
+    file image media файл изображение ファイル 画像 文件 图像 圖像 檔案 datei bild fichier archivo imagen"""
+_CATEGORIES = "category категория カテゴリ 分类 分類 kategorie catégorie categoría"
+_INTERWIKI = "w wikt wiktionary s wikisource q wikiquote b n v d commons c m meta species voy mw"
+FILE_NAMES, CATEGORY_NAMES = _FILES.split(), _CATEGORIES.split()
+INTERWIKI = frozenset(_INTERWIKI.split())
 
 
 @dataclass(frozen=True)
@@ -164,7 +163,7 @@ class Cleaner:
         return label if bar else target
 
     def _lines(self, text: str) -> str:
-        """Drops what is left of lists, headings and tables, and tidies what dropped templates leave behind."""
+        """Drops lists, headings and remains of tables; tidies what dropped templates leave behind."""
         options, out = self.options, []
         for raw in text.split("\n"):
             line = raw.strip()

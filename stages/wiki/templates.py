@@ -2,8 +2,8 @@
 
 A page is built from some hundred templates, most of them boxes, citations and maintenance notes; a few stand
 in the middle of a sentence, and dropping those breaks it: units, languages, dates, quotations, numbers. Those
-are rendered here, in English, Russian, Japanese and Chinese names. Everything else is dropped. Lua modules and
-parser functions are out of scope.
+are rendered here, in English, Russian, Japanese and Chinese names. Everything else is dropped. Lua modules
+and parser functions are out of scope.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ Render = Callable[[Args, Named], str]
 
 ARGUMENT = re.compile(r"\|(?![^\[\]]*\]\])")  # a bar inside [[a|b]] is not a separator
 NUMBER = re.compile(r"^[-+−]?[\d\s,.]+$")
-MONTHS = "January February March April May June July August September October November December".split()
-RU_MONTHS = "января февраля марта апреля мая июня июля августа сентября октября ноября декабря".split()
+_EN = "January February March April May June July August September October November December"
+_RU = "января февраля марта апреля мая июня июля августа сентября октября ноября декабря"
+MONTHS, RU_MONTHS = _EN.split(), _RU.split()
 
 
 def _at(i: int) -> Render:
@@ -113,52 +114,45 @@ def _table() -> dict[str, Render]:
     out: dict[str, Render] = {}
 
     def add(render: Render, names: str) -> None:
-        for name in names.split(","):
-            out[name.strip()] = render
+        out.update((" ".join(name.split()), render) for name in names.split(","))
 
+    add(_at(0), "nowrap, nobr, small, smaller, big, larger, resize, sic, not a typo, typo, center, nobold")
+    add(_at(0), "noitalic, em, strong, tq")
     add(
         _at(0),
-        "nowrap,nobr,small,smaller,big,larger,resize,sic,not a typo,typo,center,nobold,noitalic,em,strong,tq",
-    )
-    add(
-        _at(0),
-        "abbr,abbrlink,tooltip,hover title,comment,smallcaps,small caps,sc,sup,sub,nsmdns,linktext,mono,code",
-    )
-    add(
-        _at(0),
-        "var,mvar,math,italic title prefixed,keypress,key,as written,proper name,illm,ill,interlanguage link",
-    )
-    add(
-        _at(0),
-        "red link,vanchor,visible anchor,anchored,formatnum,spell,as of,bracket,bigger,ship,oldstyledate",
-    )
-    add(
-        _at(0),
-        "audio,s,lj,не переведено,не переведено 2,не переведено 3,не переведено 4,число,comment,подсказка",
-    )
-    add(
-        _at(0),
-        "s2,nobr,бо,iw,仮リンク,link-en,link-ja,link-de,link-fr,tsl,ill2,le,lj,補助漢字フォント,jis90フォント,lang-grc-gre",
+        """
+        abbr, abbrlink, tooltip, hover title, comment, smallcaps, small caps, sc, sup, sub, nsmdns,
+        linktext, mono, code, var, mvar, math, italic title prefixed, keypress, key, as written, proper
+        name, illm, ill, interlanguage link, red link, vanchor, visible anchor, anchored, formatnum,
+        spell, as of, bracket, bigger, ship, oldstyledate, audio, s, lj, не переведено, не переведено
+        2, не переведено 3, не переведено 4, число, comment, подсказка, s2, nobr, бо, iw, 仮リンク,
+        link-en, link-ja, link-de, link-fr, tsl, ill2, le, lj, 補助漢字フォント, jis90フォント, lang-grc-gre
+        """,
     )
     add(
         _at(1),
-        "lang,язык,script,transl,transliteration,tlit,rtl-lang,nihongo2,abbrv,resize text,ruby text,color,цвет",
-    )
-    add(
-        _at(1),
-        "colored link,font color,colour,uss,hms,sclass,gli,ws,wikt-lang,нп5,нп4,нп3,нп2,нп,iw2,zh-tw,zhuyin2",
+        """
+        lang, язык, script, transl, transliteration, tlit, rtl-lang, nihongo2, abbrv, resize text, ruby
+        text, color, цвет, colored link, font color, colour, uss, hms, sclass, gli, ws, wikt-lang, нп5,
+        нп4, нп3, нп2, нп, iw2, zh-tw, zhuyin2
+        """,
     )
     add(_last, "audio-ipa,colored text,legend inline")
     add(
         _quote,
-        "quote,quotation,cquote,blockquote,block quote,quote box,rquote,centered pull quote,poem quote,verse",
+        """
+        quote, quotation, cquote, blockquote, block quote, quote box, rquote, centered pull quote, poem
+        quote, verse, цитата, начало цитаты, врезка, quotation2, cita, citation bloc, zitat
+        """,
     )
-    add(_quote, "цитата,начало цитаты,врезка,quotation2,cita,citation bloc,zitat")
     add(_convert, "convert,cvt,conv,convert/spell")
-    add(_date, "birth date,birth date and age,death date,death date and age,start date,end date,dob,bda,date")
     add(
         _date,
-        "start date and age,birth year,film date,bya,death year and age,生年月日,生年月日と年齢,release date",
+        """
+        birth date, birth date and age, death date, death date and age, start date, end date, dob, bda,
+        date, start date and age, birth year, film date, bya, death year and age, 生年月日, 生年月日と年齢,
+        release date
+        """,
     )
     add(_date_ru, "дата рождения,дата смерти,дата,дата рождения по юлианскому календарю")
     add(_fraction, "frac,fraction,sfrac,дробь")
@@ -172,7 +166,7 @@ def _table() -> dict[str, Render]:
     add(_circa, "circa,c.,ca.,c,около")
     add(lambda a, n: f"fl. {a[0]}" if a else "fl.", "fl,floruit,fl.")
     add(lambda a, n: f"r. {'–'.join(a)}", "reign,r.")
-    add(_constant(" "), "nbsp,space,spaces,thinsp,hsp,clear space,spc,0,,thin space")
+    add(_constant(" "), "nbsp,space,spaces,thinsp,hsp,clear space,spc,thin space")
     add(_constant(" – "), "snd,spnd,sndash,spaced ndash,spaced en dash,nbndash")
     add(_constant("–"), "ndash,en dash,–,endash")
     add(_constant("—"), "mdash,em dash,—,emdash,тире")
