@@ -1,0 +1,1 @@
+"""The engine beside others, and at scale: `python -m benchmarks.engine`."""
