@@ -13,6 +13,9 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends ca-certificates git make \
       $(command -v python3 > /dev/null || echo python3 python3-venv) \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache
+ENV LANG=C.UTF-8 PATH=/opt/venv/bin:$PATH VIRTUAL_ENV=/opt/venv STAGEDML_STORE=/store
+WORKDIR /stagedml
+CMD ["bash"]
 
 # The names of what to install, in a stage of its own: a change of another line of pyproject.toml gives the
 # same file, and so leaves the layer of the packages alone.
@@ -35,10 +38,7 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
  && /opt/venv/bin/pip check \
  && rm -rf /opt/venv/lib/python3*/site-packages/tensorflow/include
 
-ENV LANG=C.UTF-8 PATH=/opt/venv/bin:$PATH VIRTUAL_ENV=/opt/venv STAGEDML_STORE=/store
-
-ARG UID=1000
-ARG GID=1000
+ARG UID=1000 GID=1000
 COPY --chown=${UID}:${GID} . /stagedml
 RUN groupadd --non-unique --gid "${GID}" stagedml \
  && useradd --non-unique --uid "${UID}" --gid "${GID}" --create-home --shell /bin/bash stagedml \
@@ -51,7 +51,5 @@ RUN groupadd --non-unique --gid "${GID}" stagedml \
       '(SCALE=toy first). The results stay in /store; stagedml --help lists the commands.' > /etc/motd \
  && echo '[ -t 1 ] && cat /etc/motd' >> /etc/bash.bashrc
 
+# No VOLUME: buildah would hide the mounted store behind one of its own.
 USER ${UID}:${GID}
-WORKDIR /stagedml
-VOLUME /store
-CMD ["bash"]

@@ -106,17 +106,27 @@ class Store:
                 where=self.path,
                 hint="use the stagedml that made it, or give another --store",
             )
+        if os.access(self.path, os.W_OK):  # a copy may hold only drv and format.json
+            self._make_folders()
         self.readonly = not os.access(f"{self.path}/tmp", os.W_OK)
 
     def _create(self, marker: str) -> None:
         try:
             if os.path.isdir(self.path) and not set(os.listdir(self.path)) <= set(_FOLDERS):
                 raise StoreError("a folder with other things in it", where=self.path, hint=_HINT)
-            for name in _FOLDERS:
-                os.makedirs(f"{self.path}/{name}", exist_ok=True)
+            self._make_folders()
             write_atomic(marker, canonical({"format": FORMAT}))
         except OSError as e:
             raise StoreError(f"the store cannot be made: {e.strerror}", where=self.path, hint=_HINT) from e
+
+    def _make_folders(self) -> None:
+        try:
+            for name in _FOLDERS:
+                os.makedirs(f"{self.path}/{name}", exist_ok=True)
+        except OSError as e:
+            raise StoreError(
+                f"the store cannot be completed: {e.strerror}", where=self.path, hint=_HINT
+            ) from e
 
     # configs
 

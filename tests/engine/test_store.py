@@ -155,6 +155,17 @@ def test_a_folder_with_other_things_is_not_made_a_store(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["thesis.tex"]
 
 
+def test_a_copy_of_the_derivations_alone_is_a_whole_store(tmp_path: Path, store: Store) -> None:
+    """What cannot be had again is `drv` and `format.json`: a copy of the two serves, and can be built in."""
+    rref = realize(instantiate(chain))
+    copy = tmp_path / "copy"
+    shutil.copytree(f"{store.path}/drv", copy / "drv")
+    shutil.copy(f"{store.path}/format.json", copy)
+    with using(Store(copy)):
+        assert realize(instantiate(chain)) == rref
+        assert realize(instantiate(chain, times=4)) != rref
+
+
 def test_a_file_where_the_store_should_be_is_named(tmp_path: Path) -> None:
     """Not a traceback of NotADirectoryError."""
     (tmp_path / "f").write_text("x")
