@@ -158,7 +158,7 @@ def read_vocab(path: Path) -> list[str]:
     return words
 
 
-def read_config(folder: Path) -> BertConfig:
+def load_config(folder: Path) -> BertConfig:
     """The sizes of the model in a folder."""
     return BertConfig.from_dict(read_json(folder / "config.json"))
 
