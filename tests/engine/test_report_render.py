@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -158,6 +159,7 @@ def test_the_module_runs_and_leaves_no_litter(tmp_path: Path) -> None:
     (source.parent / "a b.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
     home = tmp_path / "home"
     home.mkdir()
+    env = {k: v for k, v in os.environ.items() if not k.startswith("XDG_")} | {"HOME": str(home)}
     command = [
         sys.executable,
         "-m",
@@ -168,9 +170,7 @@ def test_the_module_runs_and_leaves_no_litter(tmp_path: Path) -> None:
         "--html",
         "h/R.html",
     ]
-    done = subprocess.run(
-        command, cwd=source.parent, env={"HOME": str(home)}, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=source.parent, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["wrote out/R.md", "wrote h/R.html"]
     assert "data:image/svg+xml;base64," in (source.parent / "h" / "R.html").read_text(encoding="utf-8")
