@@ -29,7 +29,7 @@ class OutputMarker(str):
     __slots__ = ()
 
     def __call__(self, *path: str, volatile: bool = False) -> Any:
-        """`promise("a/b.txt")` means `[promise, "a", "b.txt"]`; `volatile=True` keeps it out of the digest."""
+        """`promise("a/b")` means `[promise, "a", "b"]`; `volatile=True` keeps it out of the digest."""
         parts = [part for piece in path for part in piece.split("/")]
         check_parts(parts, f"{self}({', '.join(path)})")
         return (VOLATILE if volatile and self == "__promise__" else str(self), *parts)
@@ -38,7 +38,6 @@ class OutputMarker(str):
 promise = OutputMarker("__promise__")
 claim = OutputMarker("__claim__")
 VOLATILE = "__volatile__"
-OUTPUT_MARKERS = frozenset((str(promise), str(claim), VOLATILE))
 
 
 def check_parts(parts: list[Any], where: str) -> None:
@@ -54,9 +53,7 @@ def check_parts(parts: list[Any], where: str) -> None:
 
 def is_output(value: object) -> bool:
     """Whether a config value declares an output: a promise, a volatile promise or a claim."""
-    return (
-        isinstance(value, list) and bool(value) and isinstance(value[0], str) and value[0] in OUTPUT_MARKERS
-    )
+    return isinstance(value, list) and bool(value) and value[0] in (promise, claim, VOLATILE)
 
 
 def is_refpath(value: object) -> bool:

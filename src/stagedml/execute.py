@@ -18,7 +18,7 @@ from stagedml.build import Build, instance_seed
 from stagedml.code import record_code
 from stagedml.errors import BuildError, MissingError, StagedmlError
 from stagedml.hashing import canonical, ref_digest
-from stagedml.leases import Lost, hold
+from stagedml.leases import LostLease, hold
 from stagedml.owner import is_dead
 from stagedml.provenance import provenance, reset_peak_memory
 from stagedml.refs import DRef, RRef
@@ -87,7 +87,7 @@ def execute(task: Task) -> Outcome:
                 return Outcome(task, found.rref, False, time.monotonic() - begun)
             rref = _build(task, lease.check)
             return Outcome(task, rref, True, time.monotonic() - begun)
-    except Lost:
+    except LostLease:
         return execute(task)
     except StagedmlError as e:
         return Outcome(task, None, False, time.monotonic() - begun, e)
@@ -100,7 +100,8 @@ def _build(task: Task, fence: Callable[[], None]) -> RRef:
     try:
         reset_peak_memory()
         run_realizer(b, d)
-        return publish(b, d, started=started, seconds=time.monotonic() - begun, fence=fence)
+        seconds = time.monotonic() - begun
+        return publish(b, d, started=started, seconds=seconds, fence=fence, newer_than=task.newer_than)
     except OSError as e:
         raise BuildError(f"{e.strerror}: {e.filename or d.dref}", where=d.config.name, dref=d.dref) from e
     finally:
@@ -130,7 +131,15 @@ def prepare(task: Task) -> Build:
     )
 
 
-def publish(b: Build, d: Derivation, *, started: float, seconds: float, fence: Callable[[], None]) -> RRef:
+def publish(
+    b: Build,
+    d: Derivation,
+    *,
+    started: float,
+    seconds: float,
+    fence: Callable[[], None],
+    newer_than: int = -1,
+) -> RRef:
     """Checks the promises of a build and of its siblings, publishes them all, and drops their scratch."""
     rrefs = []
     for one in (b, *b.siblings):
@@ -151,6 +160,7 @@ def publish(b: Build, d: Derivation, *, started: float, seconds: float, fence: C
                 volatile=one.volatile(),
                 provenance=record,
                 code=code,
+                newer_than=newer_than,
                 durable=seconds > DURABLE_S,
             )
         )

@@ -1,11 +1,12 @@
 """Locks that wait and then reuse, on any file system where mkdir and rename are atomic.
 
-A lock is a folder `locks/<key>.<generation>`; making the folder takes the lock, and the highest generation
-holds it. Its owner writes who it is, and renews a `beat` file from a thread. A waiter that sees the owner
-dead (same machine), or the beat unchanged for a whole lease by the waiter's own monotonic clock (any
-machine, whatever the wall clocks say), makes the next generation: mkdir lets one waiter win. It then looks
-whether the generation below is still the one it saw die, so that a lock that was released and taken again
-in between is left alone. An owner that was overtaken notices before it publishes (`check`).
+A lock is a folder `locks/<key>.<generation>` that says who owns it; the highest generation holds the lock.
+It is prepared under another name and renamed into place: a folder cannot be renamed onto one that is not
+empty, so one process wins, and no lock is ever without an owner. The owner renews a `beat` file from a
+thread. A waiter that sees the owner dead (same machine), or the beat unchanged for a whole lease by the
+waiter's own monotonic clock (any machine, whatever the wall clocks say), makes the next generation. It then
+looks whether the generation below is still the one it saw die, so that a lock that was released and taken
+again in between is left alone. An owner that was overtaken notices before it publishes (`check`).
 
 Rejected: flock and fcntl locks, which network folders implement badly or not at all; a lock file with a
 time in it, which believes the clocks; a single lock folder that is renamed away when stale, which can rename
@@ -31,7 +32,7 @@ LEASE_S = float(os.environ.get("STAGEDML_LEASE_S", "60"))
 POLL_S = (0.02, 1.0)
 
 
-class Lost(StoreError):
+class LostLease(StoreError):
     """The lease ran out while its owner was not looking; somebody else builds now."""
 
 
@@ -52,10 +53,10 @@ class Lease:
             return  # released or overtaken: `check` says which
 
     def check(self) -> None:
-        """Raises `Lost` when another process took over."""
+        """Raises `LostLease` when another process took over."""
         base, generation = _split(self.path)
         if _owner(self.path).get("token") != self.token or _highest(base) != generation:
-            raise Lost(
+            raise LostLease(
                 "another process took this build over", where=self.path, hint="its result will be used"
             )
 
@@ -143,21 +144,19 @@ def _try(base: str, generation: int, below: str | None) -> Lease | None:
     """Takes one generation; `below` is the token of the dead owner that is overtaken."""
     path = f"{base}.{generation}"
     token = f"{owner_id()}-{os.urandom(6).hex()}"
+    prepared = f"{os.path.dirname(base)}/{token}.new"
     try:
-        os.mkdir(path)
-    except FileExistsError:
-        return None
+        os.mkdir(prepared)
+        with open(f"{prepared}/owner.json", "w", encoding="utf-8") as f:
+            json.dump({"token": token, "who": _who()}, f)
+        os.rename(prepared, path)
     except OSError as e:
+        _empty(prepared)
+        if e.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            return None
         raise StoreError(
             f"cannot lock: {e.strerror}", where=path, hint="check the store's permissions and the space left"
         ) from e
-    try:
-        write_atomic(f"{path}/owner.json", json.dumps({"token": token, "who": _who()}).encode())
-    except FileNotFoundError:
-        return None  # taken for dead before it could say who it is
-    except OSError:
-        _remove(path)
-        raise
     mine = Lease(path, token)
     if _highest(base) != generation or (
         below is not None and _owner(f"{base}.{generation - 1}").get("token", "") != below
@@ -165,6 +164,20 @@ def _try(base: str, generation: int, below: str | None) -> Lease | None:
         _remove(path)
         return None
     return mine
+
+
+def sweep(store: Store) -> None:
+    """Removes the locks that processes of this machine left behind when they died."""
+    folder = f"{store.path}/locks"
+    for name in os.listdir(folder):
+        path = f"{folder}/{name}"
+        if name.endswith(".gone") or (name.endswith(".new") and is_dead(name)):
+            _empty(path)
+        elif is_dead(token := _owner(path).get("token", "")):
+            base, generation = _split(path)
+            lease = _try(base, generation + 1, token) if _highest(base) == generation else None
+            if lease is not None:
+                lease.release()
 
 
 class _Watch:
@@ -232,9 +245,16 @@ def _remove(path: str) -> None:
     gone = f"{path}.{os.urandom(4).hex()}.gone"
     try:
         os.rename(path, gone)
+    except FileNotFoundError:
+        return
+    _empty(gone)
+
+
+def _empty(gone: str) -> None:
+    try:
         for name in os.listdir(gone):
             os.unlink(f"{gone}/{name}")
         os.rmdir(gone)
     except OSError as e:
-        if e.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EROFS):
+        if e.errno not in (errno.ENOENT, errno.ENOTEMPTY):  # another process empties it too
             raise

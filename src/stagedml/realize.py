@@ -27,6 +27,7 @@ from typing import Any, Protocol
 
 from stagedml.errors import BuildError, BuildFailures, ConfigError, MatchError, StagedmlError
 from stagedml.execute import Outcome, Task, execute, remove_dead_tmp
+from stagedml.leases import sweep
 from stagedml.matchers import match_latest
 from stagedml.refs import DRef, RRef
 from stagedml.running import announce
@@ -250,6 +251,7 @@ def realizeMany(
     announce(store, (d.dref for d in closure.derivations))
     if not store.readonly:
         remove_dead_tmp(store)
+        sweep(store)
     if reporter is None:
         from stagedml.console import ConsoleReporter
 

@@ -293,12 +293,15 @@ class Store:
         volatile: Iterable[str] = (),
         provenance: Mapping[str, Any],
         code: str = "",
+        newer_than: int = -1,
         durable: bool = False,
     ) -> RRef:
         """Hashes, seals and renames `prepared` (with its `out` folder) into place; returns its reference.
 
-        `volatile` paths stay out of the digest. `durable` syncs everything to the disk first. When the same
-        realization is there already, that one is kept. Raises `StoreError`; then nothing was published.
+        `volatile` paths stay out of the digest. `newer_than` is the publishing time of what this one
+        replaces: it counts as newer, whatever the clock says. `durable` syncs everything to the disk first.
+        When the same realization is there already, that one is kept. Raises `StoreError`; then nothing was
+        published.
         """
         apart = tuple(volatile)
         files: dict[str, FileEntry] = {}
@@ -308,7 +311,8 @@ class Store:
             (logs if inside else files)[name] = entry
         hashed: Any = {"context": context, "files": files, "instance": {"index": index, "seed": seed}}
         rref = mkrref(ref_digest("realization:1", canonical(hashed)), dref)
-        record = {**hashed, "volatile": logs, "published": time.time_ns(), "code": code}
+        record = {**hashed, "volatile": logs, "published": max(time.time_ns(), newer_than + 1)}
+        record["code"] = code
         for name, data in (("context.json", record), ("provenance.json", dict(provenance))):
             with open(f"{prepared}/{name}", "wb") as f:
                 f.write(canonical(data))

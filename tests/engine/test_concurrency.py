@@ -151,7 +151,7 @@ def test_an_overtaken_builder_does_not_publish(store: Store) -> None:
     """It notices at the fence that another generation exists, and uses what that one publishes."""
     with leases.hold(store, "key") as lease:
         os.mkdir(f"{store.path}/locks/key.2")
-        with pytest.raises(leases.Lost):
+        with pytest.raises(leases.LostLease):
             lease.check()
         os.rmdir(f"{store.path}/locks/key.2")
 
