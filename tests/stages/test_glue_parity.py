@@ -25,7 +25,12 @@ pytestmark = [
 ]
 VOCAB = DATA / "bert-vocab" / "bert-base-uncased-vocab.txt"
 MAX = {"MRPC": 128, "CoLA": 64, "SST-2": 64, "RTE": 128}
-PROCESSORS = {"MRPC": "MrpcProcessor", "CoLA": "ColaProcessor", "SST-2": "SstProcessor", "RTE": "RteProcessor"}
+PROCESSORS = {
+    "MRPC": "MrpcProcessor",
+    "CoLA": "ColaProcessor",
+    "SST-2": "SstProcessor",
+    "RTE": "RteProcessor",
+}
 
 
 def as_tfds(task: str, split: str) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,210 @@
+"""The stages of GLUE from end to end, on made-up data and a BERT of two layers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stagedml import DRef, Manager, instantiate, mklens, realize
+from stagedml.errors import ConfigError, DataError
+from stagedml.protocol import read_protocol
+from stagedml.stages.glue.fetch import all_fetchglue, data_sets
+from stagedml.stages.glue.predict import predict_texts
+from stagedml.stages.glue.stages import bert_finetune_glue, glue_submission, glue_tfrecords
+from stagedml.stages.glue.tasks import find_task, glue_tasks
+from stagedml.stages.glue.toy import all_toyglue
+from stagedml.stages.glue.toybert import all_toybert
+from stagedml.store import Store, using
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A store of its own."""
+    with using(Store(tmp_path / "store")) as s:
+        yield s
+
+
+def records(m: Manager, task_name: str, **fields: Any) -> DRef:
+    """Records of a made-up task with the toy vocabulary."""
+    return glue_tfrecords(
+        m,
+        task_name,
+        bert_vocab=mklens(all_toybert(m)).bert_vocab.refpath,
+        lower_case=True,
+        refdataset=all_toyglue(m, rows=96, dev_rows=24),
+        max_seq_length=32,
+        **fields,
+    )
+
+
+def tuned(m: Manager, task_name: str = "SST-2", **fields: Any) -> DRef:
+    """A fine-tuning that takes seconds."""
+    settings = {"train_epoches": 2, "train_batch_size": 16, "lr": 3e-3, **fields}
+    return bert_finetune_glue(m, all_toybert(m), records(m, task_name), **settings)
+
+
+def test_instantiating_loads_nothing_heavy() -> None:
+    """The whole graph of a fine-tuning is described without TensorFlow, Keras or numpy."""
+    code = (
+        "import sys; from stagedml import *; from stagedml.stages.glue.stages import *;"
+        "from stagedml.stages.glue.toybert import *; from stagedml.stages.glue.toy import *;"
+        "f = lambda m: bert_finetune_glue(m, all_toybert(m), glue_tfrecords(m, 'QQP', lower_case=True,"
+        "bert_vocab=mklens(all_toybert(m)).bert_vocab.refpath));"
+        "instantiate(f); print(sorted({'tensorflow', 'keras', 'numpy', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_task_depends_on_its_own_data_only(store: Store) -> None:
+    """The closure of MRPC's records holds MRPC's three files and no other download."""
+
+    def stage(m: Manager) -> DRef:
+        refglue = all_fetchglue(m)
+        vocab = mklens(all_toybert(m)).bert_vocab.refpath
+        return glue_tfrecords(m, "MRPC", bert_vocab=vocab, lower_case=True, refdataset=refglue)
+
+    closure = instantiate(stage)
+    urls = {d.config.peek().get("url") for d in closure.derivations} - {None}
+    assert {str(u).rsplit("/", 1)[1] for u in urls} == {
+        "mrpc_dev_ids.tsv",
+        "msr_paraphrase_train.txt",
+        "msr_paraphrase_test.txt",
+    }
+    assert mklens(closure.dref).refdataset.files.val.keys() == {str(u).rsplit("/", 1)[1] for u in urls}
+
+
+def test_a_single_task_has_its_url_and_checksum(store: Store) -> None:
+    """`mklens(records).refdataset.url` says where the data come from."""
+    closure = instantiate(
+        lambda m: glue_tfrecords(
+            m, "cola", bert_vocab=mklens(all_toybert(m)).bert_vocab.refpath, lower_case=True
+        )
+    )
+    assert mklens(closure.dref).refdataset.url.val == "https://dl.fbaipublicfiles.com/glue/data/CoLA.zip"
+    assert "f212fcd832b8f7" in mklens(closure.dref).refdataset.checksum.val
+    assert mklens(closure.dref).task_name.val == "CoLA"
+
+
+def test_the_collection_has_a_field_a_data_set(store: Store) -> None:
+    """Every task finds its field, and both MNLI share one; a part of it can be asked for."""
+    dref = instantiate(all_fetchglue).dref
+    assert all(mklens(dref)[find_task(t).archive].optval for t in [*glue_tasks(), "AX"])
+    part = instantiate(all_fetchglue, tasks=["MNLI-mm", "MNLI-m", "rte"]).dref
+    assert set(mklens(part).val) == {"name", "version", "mnli", "rte", "index"}
+    with pytest.raises(ConfigError, match="no GLUE task 'nope'"):
+        instantiate(all_fetchglue, tasks=["nope"])
+    with pytest.raises(ConfigError, match=r"no data of SST-2\n.*it holds: MNLI, RTE"):
+        instantiate(
+            lambda m: glue_tfrecords(
+                m,
+                "SST-2",
+                bert_vocab=mklens(all_toybert(m)).bert_vocab.refpath,
+                lower_case=True,
+                refdataset=all_fetchglue(m, tasks=["MNLI-m", "RTE"]),
+            )
+        )
+
+
+def test_data_from_a_folder_of_ones_own(store: Store, tmp_path: Path) -> None:
+    """Loose folders are found by name, missing tasks are left out, an empty folder is refused."""
+    from stagedml.stages.glue.toy import write_toy
+
+    for name in ("RTE", "STS-B"):
+        write_toy(tmp_path / "mine" / name, name, rows=9, dev_rows=5, seed=3)
+    rref = realize(instantiate(all_fetchglue, folder=str(tmp_path / "mine")))
+    rows = json.loads(Path(mklens(rref).index.syspath).read_text())
+    assert rows == {name: {"train": 9, "dev": 5, "test": 5} for name in ("STS-B", "RTE")}
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match="no GLUE data"):
+        instantiate(all_fetchglue, folder=str(tmp_path / "empty"))
+
+
+def test_made_up_data_are_read_for_every_task(tmp_path: Path) -> None:
+    """Each made-up file has the layout of the official one: all rows are read, labels included."""
+    from stagedml.stages.glue.readers import read_examples
+    from stagedml.stages.glue.toy import write_toy
+
+    for name in data_sets():
+        write_toy(tmp_path / name, name, rows=50, dev_rows=12, seed=2)
+    for name in glue_tasks():
+        task = find_task(name)
+        train = read_examples(task, tmp_path, "train") if task.folder in data_sets() else []
+        assert len(train) == 50, name
+        assert all(e.label is not None for e in train)
+        assert len(read_examples(task, tmp_path, "dev")) == 12
+        assert len(read_examples(task, tmp_path, "test")) == 12
+    assert len(read_examples(find_task("AX"), tmp_path / "AX", "test")) == 12
+
+
+@pytest.mark.slow
+def test_a_fine_tuning_learns_and_leaves_what_it_promises(store: Store) -> None:
+    """Records, training, metrics, predictions, logs and a model that answers one's own sentences."""
+    rref = realize(instantiate(tuned, train_epoches=8))
+    lens = mklens(rref)
+    assert lens.refbert.bert_config_template.num_hidden_layers.val == 2
+    (_, trained), (_, metrics) = read_protocol(Path(lens.protocol.syspath))
+    assert trained["steps"] == 48
+    assert metrics["examples"] == 24
+    assert float(metrics["eval_accuracy"] or 0) > 0.9
+    folder = Path(lens.predictions.syspath)
+    assert len((folder / "dev.tsv").read_text().splitlines()) == 25
+    confusion = json.loads((folder / "dev_confusion.json").read_text())
+    assert sum(map(sum, confusion["confusion"])) == 24
+    assert {p.name for p in Path(lens.logs.syspath).iterdir()} == {"train", "valid", "eval"}
+    assert float(Path(lens.traintime.syspath).read_text()) > 0
+    good, bad = predict_texts(rref, ["This story is warm and clever", "The cast is dull and hollow"])
+    assert (good.label, bad.label) == ("1", "0")
+    assert good.probability == max(good.probabilities.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task_name", ["STS-B", "MNLI-mm"])
+def test_regression_and_three_classes_are_scored_by_their_own_metrics(store: Store, task_name: str) -> None:
+    """STS-B reports correlations, MNLI its accuracy; both have a submission with the right columns."""
+    dref = lambda m: glue_submission(m, finetuned=[tuned(m, task_name, train_epoches=1)])  # noqa: E731
+    rref = realize(instantiate(dref))
+    with zipfile.ZipFile(mklens(rref).submission.syspath) as archive:
+        [name] = archive.namelist()
+        head, *rows = archive.read(name).decode().splitlines()
+    assert name == f"{task_name}.tsv"
+    assert head == "index\tprediction"
+    assert [row.split("\t")[0] for row in rows] == [str(i) for i in range(24)]
+    model = realize(instantiate(tuned, task_name, train_epoches=1))
+    metrics = dict(read_protocol(Path(mklens(model).protocol.syspath)))["evaluate"]
+    key = "spearman" if task_name == "STS-B" else "eval_accuracy"
+    assert metrics[key] == metrics[key]
+
+
+def test_a_wrong_vocabulary_is_named_before_training(store: Store, tmp_path: Path) -> None:
+    """Records of another vocabulary or case than the checkpoint's are refused, naming the line."""
+
+    def stage(m: Manager) -> DRef:
+        from stagedml.fetch import fetchlocal
+
+        own = fetchlocal(m, vocab, mode="asis")
+        recs = glue_tfrecords(
+            m,
+            "RTE",
+            bert_vocab=mklens(own).out.refpath,
+            lower_case=True,
+            refdataset=all_toyglue(m, rows=9, dev_rows=5),
+            max_seq_length=32,
+        )
+        return bert_finetune_glue(m, all_toybert(m), recs)
+
+    from stagedml.stages.glue.toybert import toy_words
+
+    words = toy_words()
+    words[7], words[8] = words[8], words[7]
+    vocab = tmp_path / "vocab.txt"
+    vocab.write_text("\n".join(words) + "\n")
+    with pytest.raises(DataError, match="line 8 differs"):
+        realize(instantiate(stage))
