@@ -88,14 +88,16 @@ def _check_artifacts(store: Store, rref: RRef) -> None:
 
 def _check_elsewhere(stage: Any, parameters: dict[str, Any], dref: str, folder: str) -> None:
     """Instantiates in another process, for stages that can be imported and parameters that are plain."""
+    import importlib.util
     import json
 
     name, module = getattr(stage, "__qualname__", "<"), getattr(stage, "__module__", "__main__")
     try:
         given = json.dumps(parameters)
-    except TypeError:
+        found = "<" not in name and module != "__main__" and importlib.util.find_spec(module)
+    except (TypeError, ValueError, ImportError):
         return
-    if "<" in name or module == "__main__":
+    if not found:
         return
     words = [json.dumps(sys.path), module, name, folder, given, json.dumps(HEAVY)]
     env = {**os.environ, "PYTHONHASHSEED": "12345"}
