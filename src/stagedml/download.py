@@ -121,9 +121,12 @@ def download(
 
 def user_agent() -> str:
     """What we call ourselves to servers."""
-    from stagedml import __version__  # late: the package imports this module's callers
+    import importlib.metadata  # late: needed by nobody who downloads nothing
 
-    return f"stagedml/{__version__}"
+    try:
+        return f"stagedml/{importlib.metadata.version('stagedml')}"
+    except importlib.metadata.PackageNotFoundError:  # run from a source tree that was never installed
+        return "stagedml/0"
 
 
 @dataclass(frozen=True)
