@@ -165,6 +165,7 @@ def bert_finetune_glue(
     """
     tfr, bert = mklens(tfrecs), mklens(refbert)
     known = TASKS.get(str(tfr.task_name.val).upper())
+    fields.setdefault("name", f"bert-finetune-{str(tfr.task_name.val).lower()}")
     fields.setdefault("train_epoches", default_epochs(known.rows["train"]) if known else 3)
     return finetune_stage(
         m,
