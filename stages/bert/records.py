@@ -153,12 +153,12 @@ class _Drawn:
             return self._loaded[epoch, bucket]
 
     def rows(self, epoch: int, first: int, last: int, every: slice) -> Arrays:
-        """The examples at some positions of an epoch."""
+        """The examples at some positions of an epoch; those of other workers are drawn too, to be the same."""
         order = Draws(self.seed, ORDER, epoch).permutation(len(self.paths))
         ends = np.cumsum(self.counts[order])
-        positions = np.arange(first, last)[every]
+        positions = np.arange(first, last)
         slot = np.searchsorted(ends, positions, side="right")
-        draws = Draws(self.seed, MASKS, epoch, first, every.start or 0)
+        draws = Draws(self.seed, MASKS, epoch, first)
         parts = []
         for s in np.unique(slot):
             bucket = int(order[s])
@@ -166,7 +166,7 @@ class _Drawn:
             mine = positions[slot == s] - (ends[s] - self.counts[bucket])
             arrays, candidates = assemble(text, pairs.take(mine % len(pairs)), self.ids, self.how)
             parts.append(replace_tokens(arrays, candidates, self.ids, self.how, draws))
-        return _concatenate(parts)
+        return {name: values[every] for name, values in _concatenate(parts).items()}
 
 
 def _concatenate(parts: list[Arrays]) -> Arrays:

@@ -26,6 +26,15 @@ _ABBREVIATIONS = """
 ABBREVIATIONS = frozenset(_ABBREVIATIONS.split())
 
 
+# Python takes these for white space, tokenizers drop them: what stands on both sides is one word.
+_JOINING = re.compile("[\x0b\x0c\x1c-\x1f\x85]")
+
+
+def chunks(line: str) -> list[str]:
+    """What stands between spaces."""
+    return (_JOINING.sub("", line) if _JOINING.search(line) else line).split()
+
+
 def space_out(text: str) -> str:
     """Puts a space after the full stops of scripts that write without spaces."""
     if "。" in text or "！" in text or "？" in text or "｡" in text:
@@ -61,7 +70,7 @@ def split_sentences(text: str) -> list[str]:
     sentences: list[str] = []
     for line in space_out(text).split("\n"):
         current: list[str] = []
-        for chunk in line.split():
+        for chunk in chunks(line):
             if current and ends_sentence(current[-1]) and can_start(chunk):
                 sentences.append(" ".join(current))
                 current = []

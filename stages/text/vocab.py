@@ -24,11 +24,11 @@ def train_vocab(
 ) -> list[str]:
     """Pieces of a WordPiece vocabulary: the special tokens, the alphabet, then merges by frequency.
 
-    Words are split as Google's tokenizer does; the training is Hugging Face's. Two things make the result the
-    same in every run: the alphabet is chosen here, ties by code point, and the trainer runs in one thread.
-    The texts are gone through once. Raises `DataError` when they hold no word.
+    Words are split as Google's tokenizer does; the training is Hugging Face's. Left alone that gives another
+    vocabulary in every run: it numbers letters in the order of a hash map, and numbers decide ties. So the
+    letters, with and without `##`, are numbered here. The texts are gone through once; memory is that of
+    their distinct words. Raises `DataError` when they hold no word.
     """
-    import os
     from collections import Counter
 
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
@@ -46,7 +46,10 @@ def train_vocab(
     for word, count in counts.items():
         for letter in word:
             letters[letter] += count
-    alphabet = [c for c, _ in sorted(letters.items(), key=lambda item: (-item[1], item[0]))][:limit_alphabet]
+    ranked = sorted(letters.items(), key=lambda item: (-item[1], item[0]))[:limit_alphabet]
+    alphabet = sorted(letter for letter, _ in ranked)
+    known = set(alphabet)
+    inner = sorted({c for w, count in counts.items() if count >= min_frequency for c in w[1:]} & known)
 
     def repeated() -> Iterator[str]:
         for word, count in sorted(counts.items()):
@@ -62,18 +65,10 @@ def train_vocab(
         min_frequency=min_frequency,
         limit_alphabet=len(alphabet),
         initial_alphabet=alphabet,
-        special_tokens=list(special),
+        special_tokens=[*special, *alphabet, *(f"##{letter}" for letter in inner)],
         show_progress=False,
     )
-    before = os.environ.get("TOKENIZERS_PARALLELISM")
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    try:
-        tokenizer.train_from_iterator(repeated(), trainer)
-    finally:
-        if before is None:
-            del os.environ["TOKENIZERS_PARALLELISM"]
-        else:
-            os.environ["TOKENIZERS_PARALLELISM"] = before
+    tokenizer.train_from_iterator(repeated(), trainer)
     return [piece for piece, _ in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])]
 
 

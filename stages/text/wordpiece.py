@@ -23,6 +23,7 @@ from tokenizers.models import WordPiece as PieceModel
 
 from stagedml.errors import DataError
 from stagedml.stages.text.sentences import can_start, ends_sentence, space_out
+from stagedml.stages.text.sentences import chunks as split_chunks
 
 MAX_CHARS = 400  # TF-Models; a longer word is [UNK]
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -182,7 +183,7 @@ class _Table(dict[str, int]):
         document_ends: list[int] = []
         for lines in documents:
             for line in lines:
-                chunks.extend(map(look_up, line.split()))
+                chunks.extend(map(look_up, split_chunks(line)))
                 line_ends.append(len(chunks))
             document_ends.append(len(line_ends))
         word = np.array(chunks, np.int64)

@@ -217,7 +217,7 @@ def plan_blocks(path: Path, block_bytes: int, *, ratio: int = 4) -> Iterator[Blo
 
 
 def _stream_blocks(path: Path, block_bytes: int) -> Iterator[Block]:
-    """Decompresses one stream, and cuts it after the first whole page past each `block_bytes`."""
+    """Decompresses one stream, and cuts it after the page that reaches each `block_bytes`."""
     parts: list[bytes] = []
     size = start = 0
     for _, data in _open(path, 0):
@@ -225,15 +225,12 @@ def _stream_blocks(path: Path, block_bytes: int) -> Iterator[Block]:
         size += len(data)
         if size < block_bytes:
             continue
-        joined = b"".join(parts)
-        cut = joined.rfind(PAGE_END)
-        if cut < 0:
-            parts, size = [joined], len(joined)
-            continue
-        cut += len(PAGE_END)
-        yield Block(path, start, start + cut, joined[:cut])
-        start += cut
-        parts, size = [joined[cut:]], len(joined) - cut
+        joined, at = b"".join(parts), 0
+        while (cut := joined.find(PAGE_END, at + block_bytes - len(PAGE_END))) >= 0:
+            cut += len(PAGE_END)
+            yield Block(path, start, start + cut - at, joined[at:cut])
+            start, at = start + cut - at, cut
+        parts, size = [joined[at:]], len(joined) - at
     if size:
         yield Block(path, start, start + size, b"".join(parts))
 

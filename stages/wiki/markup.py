@@ -37,7 +37,7 @@ BREAK = re.compile(r"<br\b[^<>]*>", re.I)
 TEMPLATE = re.compile(r"\{\{((?:[^{}]++|\{(?!\{)|\}(?!\}))*+)\}\}")
 PARAMETER = re.compile(r"\{\{\{[^{}|]*+(?:\|([^{}]*+))?\}\}\}")
 TABLE_MARK = re.compile(r"^[ \t:*#]*\{\||^[ \t]*\|\}", re.M)
-LINK = re.compile(r"\[\[((?:[^\[\]]++|\[(?!\[)|\](?!\]))*+)\]\]")
+LINK = re.compile(r"\[\[((?:[^\[\]]++|\[(?!\[)[^\[\]\n]*+\]|\[(?!\[)|\](?!\]))*+)\]\]")
 EXTERNAL = re.compile(
     r"\[(?:(?:https?|ftp|irc|news|git|svn)://|//|mailto:)[^\s\[\]<>]*+[ \t\u00a0]*+([^\[\]\n]*+)\]", re.I
 )
@@ -51,9 +51,9 @@ MEDIA = re.compile(r"\.(?:jpe?g|png|gif|svg|tiff?|webm|og[gva]|pdf|djvu|mp3|wav|
 HEADING = re.compile(r"^(={1,6})\s*(.+?)\s*=+\s*$")
 SPACES = re.compile(r"[ \t\u00a0\u2000-\u200a\u202f\u3000]{2,}|[\t\u00a0]")
 INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\ufeff]")
-PAREN_START = re.compile(r"([(（\[])[\s,;:·•/、，；]+")
+PAREN_START = re.compile(r"([(（])[\s,;:·•/、，；]+")
 PAREN_END = re.compile(r"[\s,;·、，；]+([)）])")
-PAREN_EMPTY = re.compile(r" ?(?:\(\s*\)|（\s*）|\[\s*\])")
+PAREN_EMPTY = re.compile(r" ?(?:\(\s*\)|（\s*）)")
 BEFORE_STOP = re.compile(r" +([,.;])(?=\s|$)")
 DOUBLE_COMMA = re.compile(r",(?:\s*,)+")
 
@@ -102,7 +102,7 @@ class Cleaner:
         text = drop_tables(text)
         text = self._unwrap_links(text)
         if "://" in text or "[//" in text or "mailto:" in text:
-            text = BARE_URL.sub("", EXTERNAL.sub(r"\1", text))
+            text = BARE_URL.sub(" ", EXTERNAL.sub(r"\1", text)).replace("[[", "")
         if "''" in text:
             text = QUOTES.sub("", text)
         if "<" in text:
@@ -190,7 +190,7 @@ class Cleaner:
 def tidy(line: str) -> str:
     """One space between words, no parentheses emptied by a dropped template."""
     line = SPACES.sub(" ", INVISIBLE.sub("", line))
-    if "(" in line or "（" in line or "[" in line:
+    if "(" in line or "（" in line:
         line = PAREN_EMPTY.sub("", PAREN_END.sub(r"\1", PAREN_START.sub(r"\1", line)))
     if " ," in line or " ." in line or " ;" in line:
         line = BEFORE_STOP.sub(r"\1", line)

@@ -187,7 +187,7 @@ def _table() -> dict[str, Render]:
 
 
 TABLE = _table()
-LANG = re.compile(r"(?:lang-|lang |ref-)[\w-]+$|langue$")  # {{lang-fr|mot}}
+LANG = re.compile(r"(?:lang-|lang |ref-)[\w-]+$")  # {{lang-fr|mot}}
 FORMATNUM = re.compile(r"formatnum\s*:\s*(.*)$", re.S | re.I)
 PREFIX = re.compile(r"^(?:template|шаблон|テンプレート|模板|vorlage|modèle|plantilla)\s*:\s*", re.I)
 
