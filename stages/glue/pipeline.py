@@ -18,6 +18,7 @@ from stagedml.stages.bert.checkpoint import load_tasks, save_model
 from .analysis import Predictions, write_analysis
 from .features import Encoded, encode
 from .finetune import Tuned, check_vocabulary, finetune
+from .own import own_task
 from .predict import TaskInfo, write_task_info
 from .readers import has_split, read_examples
 from .records import Meta, read_meta, read_records, write_records
@@ -65,16 +66,10 @@ def build_records(
     return {split: len(data) for split, data in encoded.items()}
 
 
-def task_of(meta: Meta, *, pair: bool = False) -> Task:
+def task_of(meta: Meta) -> Task:
     """The GLUE task of some records, or a plain classification or regression for a task of one's own."""
     known = TASKS.get(meta.task.upper())
-    if known is not None and known.labels == meta.labels:
-        return known
-    text = (("text",), ("text_b",)) if pair else (("text",),)
-    official = ("eval_accuracy",) if meta.labels else ("pearson", "spearman")
-    return Task(
-        meta.task, meta.task, meta.labels, text, ("label",), official, dict(meta.rows), f"{meta.task}.tsv"
-    )
+    return known if known is not None and known.labels == meta.labels else own_task(meta.task, meta.labels)
 
 
 def run_finetuning(b: Build, c: FinetuneConfig) -> None:
