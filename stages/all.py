@@ -48,7 +48,14 @@ from stagedml.stages.wiki.stages import (
     wikistat,
 )
 
-_stages = [
+__all__ = [
+    *_core,
+    "Any",
+    "Dict",
+    "List",
+    "Optional",
+    "Tuple",
+    "Union",
     "all_basebert_pretrain",
     "all_bert_finetune_glue",
     "all_enwiki_tfrecords",
@@ -70,6 +77,7 @@ _stages = [
     "bert_finetune_glue",
     "bert_import",
     "bert_pretrain_tfrecords",
+    "environ",
     "extractwiki",
     "fetchlocal",
     "fetchurl",
@@ -77,9 +85,9 @@ _stages = [
     "glue_submission",
     "glue_tasks",
     "glue_tfrecords",
+    "join",
     "minibert_pretrain_wiki",
+    "partial",
     "wikistat",
     "wordpiece_vocab",
 ]
-_python = ["Any", "Dict", "List", "Optional", "Tuple", "Union", "environ", "join", "partial"]
-__all__ = [*_core, *_stages, *_python]  # noqa: PLE0604 - names, gathered

@@ -12,7 +12,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from stagedml.errors import StagedmlError
 from stagedml.stage import Closure, Manager, instantiate_in
@@ -66,9 +65,10 @@ def _parser() -> argparse.ArgumentParser:
         ("realize", realize_command, "build what is missing of a stage"),
         ("why", why_command, "what would be built, what reused, and why; builds nothing"),
         ("smoke", smoke_command, "the same closure at toy scale, in an address space of its own"),
+        ("keep", keep_command, "changes of code since a stage was built are harmless: keep the results"),
     ):
         sub = _stage_arguments(add(name, command, help_))
-        if name != "why":
+        if name in ("realize", "smoke"):
             sub.add_argument("-j", "--jobs", type=int, default=1, help="stages to build side by side (1)")
             sub.add_argument("--workers", type=int, help="processes inside a stage (the number of CPUs)")
             sub.add_argument("--keep-going", action="store_true", help="a failure stops only what needs it")
@@ -81,7 +81,6 @@ def _parser() -> argparse.ArgumentParser:
         ("show", show_command, "all that is known of a realization"),
         ("path", path_command, "the folder of a realization's artifacts"),
         ("log", log_command, "what a realization's stage printed"),
-        ("keep", keep_command, "a realization stands although its code changed: the change is harmless"),
     ):
         add(name, command, help_).add_argument("ref", help="a reference, a part of its digest, or a name")
     sub = add("diff", diff_command, "what differs between two realizations and all they were built from")
@@ -105,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
 def _stage_arguments(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
     sub.add_argument("stage", help="a name on the menu, module:function or file.py:function")
     sub.add_argument("parameters", nargs="*", metavar="param=value")
+    sub.add_argument("--strict", action="store_true", help="make the code part of every identity")
     sub.add_argument(
         "--set",
         action="append",
@@ -125,7 +125,10 @@ def closure_of(args: argparse.Namespace, *, smoke: bool = False) -> Closure:
     store = current_store()
     if smoke:
         store = Store(f"{store.path}/smoke")
-    return instantiate_in(Manager(store, smoke=smoke), with_settings(stage, args.settings), **parameters)
+    from stagedml.code import strict
+
+    m = Manager(store, smoke=smoke, strict=strict if args.strict else None)
+    return instantiate_in(m, with_settings(stage, args.settings), **parameters)
 
 
 def realize_command(args: argparse.Namespace) -> int:
@@ -216,27 +219,11 @@ def log_command(args: argparse.Namespace) -> int:
 
 
 def keep_command(args: argparse.Namespace) -> int:
-    from stagedml.browse import resolve
-    from stagedml.code import code_of, keep
+    from stagedml.plan import keep_code
 
-    store = current_store()
-    rref = resolve(store, args.ref)
-    realizer = _realizer_named(store.config(rref.dref).name)
-    keep(store, rref, code_of(realizer)[0])
-    print(f"{rref} is kept as it is")
+    for name, functions in keep_code(closure_of(args)):
+        print(f"kept     {name}  {', '.join(functions)}")
     return 0
-
-
-def _realizer_named(name: str) -> Any:
-    from stagedml.errors import UnknownStageError
-    from stagedml.menu import MENU, find_stage, menu
-    from stagedml.stage import StageFunction
-
-    for entry in menu():
-        stage = find_stage(entry)
-        if isinstance(stage, StageFunction) and (stage.name == name or name.startswith(stage.name)):
-            return stage._realize
-    raise UnknownStageError(f"no stage of the menu makes {name!r}", where=MENU, hint="use stagedml.code.keep")
 
 
 def diff_command(args: argparse.Namespace) -> int:

@@ -30,6 +30,11 @@ def code_of(realizer: Any) -> tuple[str, Mapping[str, str]]:
     return found[1], found[2]
 
 
+def strict(realizer: Any) -> str:
+    """The digest of a realizer's code, for `Manager(strict=strict)`."""
+    return code_of(realizer)[0]
+
+
 def record_code(store: Store, realizer: Any) -> str:
     """Puts a realizer's fingerprint among the store's notes; returns its digest."""
     digest, functions = code_of(realizer)

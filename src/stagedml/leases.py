@@ -3,10 +3,10 @@
 A lock is a folder `locks/<key>.<generation>` that says who owns it; the highest generation holds the lock.
 It is prepared under another name and renamed into place: a folder cannot be renamed onto one that is not
 empty, so one process wins, and no lock is ever without an owner. The owner renews a `beat` file from a
-thread. A waiter that sees the owner dead (same machine), or the beat unchanged for a whole lease by the
-waiter's own monotonic clock (any machine, whatever the wall clocks say), makes the next generation. It then
-looks whether the generation below is still the one it saw die, so that a lock that was released and taken
-again in between is left alone. An owner that was overtaken notices before it publishes (`check`).
+thread. A waiter that sees the owner dead (same machine), or the beat unchanged for a whole lease by its own
+monotonic clock (any machine, whatever the wall clocks say), makes the next generation. It then looks
+whether the generation below is still the one it saw die, so that a lock that was released and taken again
+in between is left alone. An owner that was overtaken notices before it publishes (`check`).
 
 Rejected: flock and fcntl locks, which network folders implement badly or not at all; a lock file with a
 time in it, which believes the clocks; a single lock folder that is renamed away when stale, which can rename
@@ -63,9 +63,10 @@ class Lease:
     def release(self) -> None:
         """Gives the lock up; dead generations below go with it."""
         base, generation = _split(self.path)
-        for below in [g for g in _generations(base) if g < generation]:
-            _remove(f"{base}.{below}")
-        if _owner(self.path).get("token") == self.token:
+        if generation > 1:
+            for below in [g for g in _generations(base) if g < generation]:
+                _remove(f"{base}.{below}")
+        if _owner(self.path).get("token") == self.token and not _spare(self):
             _remove(self.path)
 
 
@@ -143,12 +144,15 @@ def _acquire(base: str, on_wait: Callable[[str], None] | None) -> Lease:
 def _try(base: str, generation: int, below: str | None) -> Lease | None:
     """Takes one generation; `below` is the token of the dead owner that is overtaken."""
     path = f"{base}.{generation}"
-    token = f"{owner_id()}-{os.urandom(6).hex()}"
-    prepared = f"{os.path.dirname(base)}/{token}.new"
+    folder = os.path.dirname(base)
+    spares = _spares.get((folder, owner_id()))
+    token = spares.pop() if spares else f"{owner_id()}-{os.urandom(6).hex()}"
+    prepared = f"{folder}/{token}.new"
     try:
-        os.mkdir(prepared)
-        with open(f"{prepared}/owner.json", "w", encoding="utf-8") as f:
-            json.dump({"token": token, "who": _who()}, f)
+        if not os.path.isdir(prepared):
+            os.mkdir(prepared)
+            with open(f"{prepared}/owner.json", "w", encoding="utf-8") as f:
+                json.dump({"token": token, "who": _who()}, f)
         os.rename(prepared, path)
     except OSError as e:
         _empty(prepared)
@@ -164,6 +168,37 @@ def _try(base: str, generation: int, below: str | None) -> Lease | None:
         _remove(path)
         return None
     return mine
+
+
+_spares: dict[tuple[str, str], list[str]] = {}  # (folder, owner) -> tokens of the folders at hand
+
+
+@contextmanager
+def spare_locks(store: Store) -> Iterator[None]:
+    """Keeps the folders of this process's locks for further locks, until the `with` body ends."""
+    key = (f"{store.path}/locks", owner_id())
+    if key in _spares:  # a realize inside a realize: the outer one tidies up
+        yield
+        return
+    _spares[key] = []
+    try:
+        yield
+    finally:
+        for token in _spares.pop(key):
+            _empty(f"{key[0]}/{token}.new")
+
+
+def _spare(lease: Lease) -> bool:
+    folder = os.path.dirname(lease.path)
+    spares = _spares.get((folder, owner_id()))
+    if spares is None:
+        return False
+    try:
+        os.rename(lease.path, f"{folder}/{lease.token}.new")
+    except OSError:
+        return False
+    spares.append(lease.token)
+    return True
 
 
 def sweep(store: Store) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from stagedml.code import changes
+from stagedml.code import changes, code_of, keep
 from stagedml.realize import plan
 from stagedml.refs import DRef, RRef
 from stagedml.stage import Closure, Derivation
@@ -53,6 +53,19 @@ def forecast(closure: Closure) -> list[Step]:
                 continue
         steps.append(_missing(store, index, d, resolved))
     return steps
+
+
+def keep_code(closure: Closure) -> list[tuple[str, list[str]]]:
+    """Notes that all changes of code since the closure was built are harmless; says which there were."""
+    store = closure.store
+    kept = []
+    for d in closure.derivations:
+        for record in store.records(d.dref):
+            changed = changes(store, d, record)
+            if changed:
+                keep(store, record.rref, code_of(d.realizer)[0])
+                kept.append((d.config.name, changed))
+    return kept
 
 
 def _whole(store: Store, d: Derivation, context: Context) -> list[Record]:

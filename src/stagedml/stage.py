@@ -28,6 +28,7 @@ from stagedml.store import Store, current_store, using
 Stage = Callable[..., DRef]
 Realizer = Callable[[Build], None]
 Edit = Callable[[dict[str, Any]], object]
+RESERVED = ("name", "version", "smoke", "code")
 Schema = Mapping[str, str]  # field -> annotation, of stages whose fields are known
 
 
@@ -69,11 +70,22 @@ class Override:
 
 
 class Manager:
-    """Collects the derivations that stages register."""
+    """Collects the derivations that stages register.
 
-    def __init__(self, store: Store | None = None, *, smoke: bool = False) -> None:
+    With `smoke`, toy settings apply. `strict` gives the digest of a realizer's code (`stagedml.code.strict`),
+    which then is part of every identity: any change of code is another derivation.
+    """
+
+    def __init__(
+        self,
+        store: Store | None = None,
+        *,
+        smoke: bool = False,
+        strict: Callable[[Realizer], str] | None = None,
+    ) -> None:
         self.store = store if store is not None else current_store()
         self.smoke = smoke
+        self.strict = strict
         self.derivations: dict[DRef, Derivation] = {}
         self.overrides: list[Override] = []
 
@@ -102,6 +114,9 @@ class Manager:
         if self.smoke:
             toy = dict(d.toy)
             config = edit_config(config, lambda c: c.update(toy, smoke=True))
+        if self.strict is not None and d.realizer is not None:
+            code = self.strict(d.realizer)
+            config = edit_config(config, lambda c: c.update(code=code))
         for override in self.overrides:
             if override.name == config.name:
                 override.hits += 1
@@ -306,7 +321,7 @@ class StageFunction:
         self.dataclass, fields = _fields(f)
         self.defaults = {k: default for k, (default, _) in fields.items()}
         self.schema = {k: kind for k, (_, kind) in fields.items()}
-        for field in ("name", "version", "smoke"):
+        for field in RESERVED:
             if field in fields:
                 raise ConfigError(f"a stage cannot have a field called {field!r}", where=self.__qualname__)
         for field in toy:
@@ -427,7 +442,7 @@ def _check_schema(d: Derivation) -> None:
     fields = d.config.peek()
     changed: dict[str, float] = {}
     for field, value in fields.items():
-        if field in ("name", "version", "smoke"):
+        if field in RESERVED:
             continue
         if field not in d.schema:
             raise ConfigError(f"no field {field!r}", where=d.config.name, hint=suggest(field, d.schema))

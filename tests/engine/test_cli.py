@@ -76,7 +76,7 @@ def test_why_follows_a_change_through_dependencies(store: Store, capsys: pytest.
         (["show", "nothing"], "`stagedml ls` lists"),
         (["path", "rref:xyz"], "no realization"),
         (["root", "--remove", "nothing"], "no root 'nothing'"),
-        (["--store", "/proc/nowhere/store", "ls"], "cannot be made"),
+        (["--store", "/proc/nowhere/store", "ls"], "the store cannot be"),
     ],
 )
 def test_a_mistake_is_one_clear_message(
