@@ -27,7 +27,7 @@ from typing import Any, Protocol
 
 from stagedml.errors import BuildError, BuildFailures, ConfigError, MatchError, StagedmlError
 from stagedml.execute import Outcome, Task, execute, remove_dead_tmp
-from stagedml.leases import sweep
+from stagedml.leases import spare_locks, sweep
 from stagedml.matchers import match_latest
 from stagedml.refs import DRef, RRef
 from stagedml.running import announce
@@ -268,7 +268,8 @@ def realizeMany(
         workers=workers or int(os.environ.get("STAGEDML_WORKERS") or os.cpu_count() or 1),
         check_code=code_changed(store),
     )
-    return run.run()
+    with spare_locks(store):
+        return run.run()
 
 
 def realize(closure: Closure, **options: Any) -> RRef:
