@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from stagedml.errors import ConfigError, CorruptError, StoreError
 
 REF_DIGITS = 32
+PARALLEL_BYTES = 1 << 24  # below this one thread is faster than starting others
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 FileEntry = list[
     int | str
@@ -151,7 +152,7 @@ def hash_tree(root: str) -> dict[str, FileEntry]:
 
     Raises `StoreError` for names that are not Unicode, for links that leave the folder and for devices.
     """
-    manifest: dict[str, FileEntry] = {}
+    found: list[tuple[str, str, os.stat_result]] = []
     for name, entry in walk(root):
         try:
             name.encode("utf-8")
@@ -159,8 +160,14 @@ def hash_tree(root: str) -> dict[str, FileEntry]:
             raise StoreError(f"a file name is not Unicode: {name!r}", where=root, hint="rename it") from e
         if entry.is_symlink():
             check_link(root, name, os.readlink(entry.path))
-        manifest[name] = hash_entry(entry.path, entry.stat(follow_symlinks=False), name)
-    return manifest
+        found.append((name, entry.path, entry.stat(follow_symlinks=False)))
+    if len(found) < 2 or sum(st.st_size for _, _, st in found) < PARALLEL_BYTES:
+        return {name: hash_entry(path, st, name) for name, path, st in found}
+    from concurrent.futures import ThreadPoolExecutor  # hashing lets other threads run
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        entries = pool.map(lambda f: hash_entry(f[1], f[2], f[0]), found)
+        return {name: entry for (name, _, _), entry in zip(found, entries, strict=True)}
 
 
 def check_link(root: str, name: str, target: str) -> None:
