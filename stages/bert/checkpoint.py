@@ -19,6 +19,7 @@ from stagedml.stages.bert.config import BertConfig
 from stagedml.stages.bert.model import BertPretraining, BertTasks, Head, Precision
 from stagedml.stages.bert.names import Entry, Tensors, encoder_entries, head_entries, mlm_entries, nsp_entries
 from stagedml.stages.bert.readers import Checkpoint, read_huggingface, read_json
+from stagedml.stages.bert.step import array_of
 
 HEADS_KEY = "stagedml_heads"  # in config.json: our heads, which Transformers passes over
 
@@ -36,7 +37,7 @@ def tensors_of(model: keras.Model) -> Tensors:
     weights = {w.name: w for w in model.trainable_variables}
     out: Tensors = {}
     for entry in entries_of(model):
-        out |= entry.split(np.asarray(keras.ops.convert_to_numpy(weights[entry.ours].value)))
+        out |= entry.split(array_of(weights[entry.ours]))
     return out
 
 

@@ -6,7 +6,8 @@ The name of a weight is its dotted path, such as `encoder.layer_0.attention.qkv.
 exclusions and layer-wise learning rates go by it.
 
 A batch is a dict: `input_ids`, `input_mask`, `segment_ids` [B, S] int32, and for pre-training
-`masked_lm_positions` [B, P]. `model(batch, training=True, seed=seed)` returns a dict of float32 tensors.
+`masked_lm_positions` [B, P]. Rows that pack several documents say so by `pack_ids` and `position_ids` [B, S]
+and leave `segment_ids` out. `model(batch, training=True, seed=seed)` returns a dict of float32 tensors.
 `seed` (int32 [2]) makes dropout a pure function of its arguments: there is no random state to save.
 
 Computation follows Devlin et al. 2018 (arXiv:1810.04805) as Google and Hugging Face wrote it: layer norm
@@ -88,7 +89,15 @@ class Embeddings(Part):
         )
         self.norm = LayerNorm(h, c.layer_norm_eps, dtype=dtype, name=f"{name}.norm")
 
-    def call(self, ids: Tensor, segments: Tensor, *, training: bool, seed: Tensor | None) -> Tensor:
+    def call(
+        self,
+        ids: Tensor,
+        segments: Tensor | None,
+        positions: Tensor | None = None,
+        *,
+        training: bool,
+        seed: Tensor | None,
+    ) -> Tensor:
         length = ids.shape[1]
         if length is not None and length > self.max_positions:
             raise ConfigError(
@@ -172,14 +181,22 @@ class Encoder(Part):
         self.pooler = Dense(c.hidden_size, c.hidden_size, dtype=dtype, name=f"{name}.pooler")
 
     def call(self, batch: Batch, *, training: bool = False, seed: Tensor | None = None) -> Tensor:
-        ids, mask, segments = batch["input_ids"], batch["input_mask"], batch["segment_ids"]  # [B, S]
-        bias = (1.0 - ops.cast(mask, "float32")) * MASKED
-        bias = ops.expand_dims(ops.expand_dims(bias, 1), 1)  # [B, 1, 1, S]
-        x = self.embeddings(ids, segments, training=training, seed=seed)
+        ids, segments, positions = batch["input_ids"], batch.get("segment_ids"), batch.get("position_ids")
+        bias = attention_bias(batch["input_mask"], batch.get("pack_ids"))
+        x = self.embeddings(ids, segments, positions, training=training, seed=seed)  # [B, S, H]
         for block in self.blocks:
             x = block(x, bias, training=training, seed=seed)
         pooled = ops.tanh(self.pooler(x[:, 0]))  # [B, H]
         return x, pooled
+
+
+def attention_bias(mask: Tensor, packs: Tensor | None) -> Tensor:
+    """What is added to the scores: [B, 1, 1, S], or [B, 1, S, S] where `packs` [B, S] number documents."""
+    seen = ops.expand_dims(ops.cast(mask, "float32"), 1)  # [B, 1, S]
+    if packs is not None:
+        same = ops.equal(ops.expand_dims(packs, 1), ops.expand_dims(packs, 2))  # [B, S, S]
+        seen = seen * ops.cast(same, "float32")
+    return ops.expand_dims((1.0 - seen) * MASKED, 1)
 
 
 class MaskedLm(Part):

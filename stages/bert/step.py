@@ -23,6 +23,12 @@ Values = dict[str, Any]  # "sum/<name>", "count/<name>", "grad_norm", "loss", "f
 SCALE_UP_AFTER = 2000  # float16: steps without overflow after which the loss scale doubles
 
 
+def array_of(variable: Any) -> np.ndarray:
+    """A copy of a Keras variable's value on the host, on any backend, mirrored or not."""
+    value = variable.value
+    return np.array(value.numpy() if hasattr(value, "numpy") else value)
+
+
 class Step(Protocol):
     """A compiled training step over the weights that learn."""
 

@@ -40,13 +40,14 @@ How to use it (this is the whole interface):
 
 from __future__ import annotations
 
+import json
 import math
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import keras
@@ -55,11 +56,26 @@ import numpy as np
 from stagedml.errors import ConfigError, DataError, StagedmlError
 from stagedml.progress import Progress
 from stagedml.stages.bert.batches import Batch, BatchSource
+from stagedml.stages.bert.evaluation import evaluate, evaluator, predict, window_means
+from stagedml.stages.bert.interrupts import Stopped, Stopping
 from stagedml.stages.bert.objectives import Objective
 from stagedml.stages.bert.optimizer import OptimizerSpec
 from stagedml.stages.bert.state import Progressed, load_state, save_state, states
-from stagedml.stages.bert.step import Step, compiled, make_step
+from stagedml.stages.bert.step import Step, array_of, make_step
 from stagedml.stages.bert.tblog import TensorBoard, device_memory_mb, device_peak, host_memory_mb
+
+__all__ = [
+    "Evaluate",
+    "OptimizerSpec",
+    "Runtime",
+    "TrainResult",
+    "TrainSpec",
+    "TrainingError",
+    "evaluate",
+    "evaluator",
+    "predict",
+    "train",
+]
 
 Evaluate = Callable[[int], Mapping[str, Mapping[str, float]]]
 CHECKPOINT_SHARE = 0.03  # of the time may go into checkpoints
@@ -137,7 +153,9 @@ def train(
     `scratch`) or memory is exhausted, `DataError` when the data end too soon, `ConfigError` when a state
     to go on from belongs to another training.
     """
-    run = _Run(model, objective, data, spec, runtime or Runtime(), evaluate, eval_every)
+    runtime = runtime or Runtime()
+    with runtime.strategy.scope() if runtime.strategy is not None else nullcontext():
+        run = _Run(model, objective, data, spec, runtime, evaluate, eval_every)
     return run.go()
 
 
@@ -182,9 +200,10 @@ class _Run:
         resumed_at = self._resume()
         if resumed_at is not None:
             self.runtime.progress.update(resumed_at)
-        with _stopping(self._on_signal):
+        with Stopping(self._on_signal):
             try:
                 self._loop()
+                self._finish()
             except TrainingError:
                 raise
             except Exception as e:
@@ -192,9 +211,6 @@ class _Run:
                 raise
             finally:
                 self.board.close()
-        self.step_fn.sync()
-        if self.runtime.save_final is not None:
-            save_state(self.runtime.save_final, self.at, self._arrays(), keep=1)
         return TrainResult(
             self.at.step, self.at.scalars, self.at.evals, time.perf_counter() - start, resumed_at
         )
@@ -219,6 +235,14 @@ class _Run:
                 self._save()
             self.runtime.progress.update(1)
         self._collect()
+
+    def _finish(self) -> None:
+        """Leaves the state as a longer run would have it here, then logs and evaluates what is not yet."""
+        self.step_fn.sync()
+        if self.runtime.save_final is not None:
+            save_state(self.runtime.save_final, self.at, self._arrays(), keep=1)
+        if self.at.window:
+            self._log_window()
         if self.evaluate is not None and (not self.at.evals or self.at.evals[-1][0] != self.at.step):
             self._run_evaluation()
 
@@ -252,15 +276,16 @@ class _Run:
     def _log(self, batch: Batch) -> None:
         if len(self.pending) >= SYNC_EVERY:
             self._collect()
-        step = self.at.step
-        if step % self.spec.log_every and step != self.spec.steps:
-            return
-        self._collect()
+        if self.at.step % self.spec.log_every == 0:
+            self._collect()
+            self._log_window()
+            self.board.add("train", self.at.step, self._speed(batch))
+
+    def _log_window(self) -> None:
         values = window_means(self.at.window, self.minimise)
-        values["lr"] = self.spec.optimizer.learning_rate(step - 1, self.spec.horizon)
+        values["lr"] = self.spec.optimizer.learning_rate(self.at.step - 1, self.spec.horizon)
         self.at.window.clear()
         self._record("train", values)
-        self.board.add("train", step, self._speed(batch))
         self.runtime.progress.note(loss=values["loss"])
 
     def _record(self, folder: str, values: Mapping[str, float]) -> None:
@@ -312,7 +337,7 @@ class _Run:
     def _arrays(self) -> dict[str, np.ndarray]:
         self.step_fn.sync()
         arrays = {f"w.{w.name}": w for w in self.model.trainable_variables} | self.step_fn.slots
-        return {name: np.asarray(keras.ops.convert_to_numpy(v.value)) for name, v in arrays.items()}
+        return {name: array_of(v) for name, v in arrays.items()}
 
     def _save_due(self) -> bool:
         if self.runtime.scratch is None:
@@ -358,8 +383,6 @@ class _Run:
         return at.step
 
     def _check_same(self, at: Progressed, path: Path) -> None:
-        import json
-
         mine = json.loads(json.dumps(self.at.spec))
         differing = [k for k in mine if mine[k] != at.spec.get(k)]
         if differing or at.step > self.spec.steps:
@@ -381,7 +404,7 @@ class _Run:
         self._save()
         number = self.stop_signal
         self.stop_signal = None
-        raise _Stopped(number if number is not None else signal.SIGTERM)
+        raise Stopped(number if number is not None else signal.SIGTERM)
 
     def _not_finite(self, step: int, numbers: Mapping[str, float]) -> None:
         kept, batch_file = "nowhere: no scratch folder was given", ""
@@ -407,98 +430,3 @@ class _Run:
                 hint=f"{self.rows} sequences since the last log line; try a smaller batch with "
                 f"accumulate={2 * self.spec.accumulate}, shorter sequences, or precision bfloat16",
             ) from error
-
-
-def window_means(window: Iterable[Mapping[str, float]], minimise: Iterable[str]) -> dict[str, float]:
-    """Exact means over some steps: sums over counts; the loss is that of the ratios in `minimise`."""
-    totals: dict[str, float] = {}
-    norms, n = 0.0, 0
-    for values in window:
-        n += 1
-        norms += values["grad_norm"]
-        for key, value in values.items():
-            if "/" in key:
-                totals[key] = totals.get(key, 0.0) + value
-    means = {
-        key[4:]: value / max(totals[f"count/{key[4:]}"], 1e-6)
-        for key, value in totals.items()
-        if key.startswith("sum/")
-    }
-    return {"loss": sum(means[k] for k in minimise), **means, "grad_norm": norms / max(n, 1)}
-
-
-def evaluator(model: keras.Model, objective: Objective) -> Callable[[Iterable[Batch]], dict[str, float]]:
-    """A compiled evaluation: `check(batches)` gives every value of the objective, and `loss`."""
-
-    def both(outputs: Any, batch: Batch) -> Any:
-        return objective.sums(outputs, batch), objective.counts(batch)
-
-    run = compiled(both, model)
-
-    def check(batches: Iterable[Batch]) -> dict[str, float]:
-        window = []
-        for batch in batches:
-            sums, counts = run(batch)
-            window.append(
-                {f"sum/{k}": float(v) for k, v in sums.items()}
-                | {f"count/{k}": float(v) for k, v in counts.items()}
-                | {"grad_norm": 0.0}
-            )
-        if not window:
-            raise DataError("nothing to evaluate on", where="evaluation data")
-        means = window_means(window, objective.minimise)
-        del means["grad_norm"]
-        return means
-
-    return check
-
-
-def evaluate(model: keras.Model, objective: Objective, batches: Iterable[Batch]) -> dict[str, float]:
-    """The objective's values over `batches`, exact; use `evaluator` to evaluate more than once."""
-    return evaluator(model, objective)(batches)
-
-
-def predict(model: keras.Model, batches: Iterable[Batch]) -> dict[str, np.ndarray]:
-    """The model's outputs over `batches`, in order; rows of `example_weights` 0 (padding) are dropped."""
-    run = compiled(lambda outputs, batch: outputs, model)
-    parts: dict[str, list[np.ndarray]] = {}
-    for batch in batches:
-        real = np.asarray(batch["example_weights"]) > 0 if "example_weights" in batch else slice(None)
-        for name, value in run(batch).items():
-            parts.setdefault(name, []).append(np.asarray(keras.ops.convert_to_numpy(value))[real])
-    return {name: np.concatenate(values) for name, values in parts.items()}
-
-
-class _Stopped(BaseException):
-    """A signal asked for an end and the state is saved."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"signal {number}")
-        self.number = number
-
-
-class _stopping:  # noqa: N801 - used as a statement
-    """While it holds, SIGTERM and SIGINT only set a flag; afterwards the signal is delivered again."""
-
-    def __init__(self, on_signal: Callable[[int], None]) -> None:
-        self.on_signal = on_signal
-        self.before: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        import threading
-
-        if threading.current_thread() is not threading.main_thread():
-            return  # Python delivers signals to the main thread only: nothing to take over here
-
-        def handle(number: int, frame: FrameType | None) -> None:
-            self.on_signal(number)
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self.before[number] = signal.signal(number, handle)
-
-    def __exit__(self, kind: Any, exc: Any, tb: Any) -> bool:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-        if isinstance(exc, _Stopped):
-            signal.raise_signal(exc.number)
-        return False

@@ -59,7 +59,9 @@ def write_vocab(path: Path, size: int = 101) -> Path:
 
 def weights_of(model: Any) -> dict[str, np.ndarray]:
     """Every weight by name."""
-    return {w.name: np.array(w.value) for w in model.trainable_variables}
+    from stagedml.stages.bert.step import array_of
+
+    return {w.name: array_of(w) for w in model.trainable_variables}
 
 
 def largest_difference(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> float:

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from bert_tools import largest_difference, pretraining_arrays, small_config, write_vocab
+from bert_tools import largest_difference, pretraining_arrays, small_config, weights_of, write_vocab
 
 pytestmark = [
     pytest.mark.parity,
@@ -83,9 +82,7 @@ def test_outputs_losses_and_gradients_equal_hugging_faces(tmp_path: Path, act: s
         sums, counts = objective.sums(ours(batch), batch), objective.counts(batch)
         mine = sum(sums[k] / counts[k] for k in objective.minimise)
     np.testing.assert_allclose(float(mine), float(loss.detach()), rtol=1e-6)
-    grads = dict(
-        zip([w.name for w in ours.trainable_variables], tape.gradient(mine, variables), strict=True)
-    )
+    grads = dict(zip([w.name for w in ours.trainable_variables], tape.gradient(mine, variables), strict=True))
     wanted = {n: p.grad.numpy() for n, p in theirs.named_parameters() if p.grad is not None}
     for entry in entries_of(ours):
         got = np.asarray(keras.ops.convert_to_numpy(tf.convert_to_tensor(grads[entry.ours])))
@@ -243,8 +240,7 @@ def test_transformers_opens_what_we_write_with_equal_outputs(tmp_path: Path) -> 
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     assert tokenizer("WORD1 word2 nothing")["input_ids"] == [2, 6, 7, 1, 3]
     again = load_pretraining(folder)
-    a = {w.name: np.array(w.value) for w in model.trainable_variables}
-    assert largest_difference(a, {w.name: np.array(w.value) for w in again.trainable_variables}) == 0.0
+    assert largest_difference(weights_of(model), weights_of(again)) == 0.0
 
 
 def test_a_classifier_of_ours_opens_as_hugging_faces(tmp_path: Path) -> None:
