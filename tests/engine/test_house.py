@@ -18,16 +18,7 @@ HEAVY = {
     "transformers", "vl_convert",
 }  # fmt: skip
 FRONT_DOORS = ["stagedml", "stagedml.core", "stagedml.cli", "stagedml.fetch", "stagedml.stages.all"]
-BATTERIES = [
-    "asyncio",
-    "ssl",
-    "http.client",
-    "urllib.request",
-    "zipfile",
-    "tarfile",
-    "multiprocessing",
-    "unittest",
-]
+BATTERIES = {"asyncio", "ssl", "http.client", "urllib.request", "zipfile", "tarfile", "multiprocessing"}
 
 
 def loaded_by(code: str) -> set[str]:
