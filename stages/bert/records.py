@@ -153,7 +153,7 @@ class _Drawn:
             return self._loaded[epoch, bucket]
 
     def rows(self, epoch: int, first: int, last: int, every: slice) -> Arrays:
-        """The examples at some positions of an epoch; those of other workers are drawn too, to be the same."""
+        """The examples at some positions of an epoch; those of other workers are drawn alike."""
         order = Draws(self.seed, ORDER, epoch).permutation(len(self.paths))
         ends = np.cumsum(self.counts[order])
         positions = np.arange(first, last)

@@ -153,8 +153,7 @@ def test_a_damaged_record_is_named(records: Path, tmp_path: Path) -> None:
     path.write_bytes(data)
     again = PretrainReader(folder, batch_size=8)
     with pytest.raises(DataError, match="record 2 is damaged") as e:
-        for step in range(again.steps_per_epoch + 1):
-            again.batch(step)
+        list(map(again.batch, range(again.steps_per_epoch + 1)))
     assert str(path) in e.value.where
 
 

@@ -42,7 +42,7 @@ def make(how: Masking, seed: int = 0, text: Encoded = TEXT) -> tuple[Arrays, Arr
 
 @pytest.mark.parametrize("whole_word", [False, True])
 def test_an_example_is_what_bert_reads(whole_word: bool) -> None:
-    """[CLS] A [SEP] B [SEP] and padding; the mask covers what is not padding, segment 1 is B and its [SEP]."""
+    """[CLS] A [SEP] B [SEP] and padding; the mask covers the text, segment 1 is B and its [SEP]."""
     masked, plain = make(replace(HOW, whole_word=whole_word))
     assert len(masked["input_ids"]) > 200
     for ids, mask, segments in zip(
@@ -89,7 +89,7 @@ def test_how_many_are_predicted() -> None:
 @pytest.mark.parametrize("whole_word", [False, True])
 def test_replacements_are_80_10_10(whole_word: bool) -> None:
     """Of the chosen tokens 80 % become [MASK], 10 % stay, 10 % become a random piece (4 sigma)."""
-    masked, plain = make(replace(HOW, whole_word=whole_word), text=some_text(600))
+    masked, _ = make(replace(HOW, whole_word=whole_word), text=some_text(600))
     hit = masked["masked_lm_weights"] > 0
     after = np.take_along_axis(masked["input_ids"], masked["masked_lm_positions"], 1)[hit]
     before = masked["masked_lm_ids"][hit]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from wiki_tools import HEAD, page
 
 from stagedml.errors import DataError
 from stagedml.stages.wiki.dump import (
@@ -18,28 +19,6 @@ from stagedml.stages.wiki.dump import (
     stream_offsets,
     unescape,
 )
-
-HEAD = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.10/" version="0.10" xml:lang="ru">
-  <siteinfo>
-    <sitename>Википедия</sitename>
-    <dbname>ruwiki</dbname>
-    <base>https://ru.wikipedia.org/wiki/X</base>
-    <namespaces>
-      <namespace key="0" case="first-letter" />
-      <namespace key="6" case="first-letter">Файл</namespace>
-    </namespaces>
-  </siteinfo>
-"""
-
-
-def page(number: int, text: str = "", *, ns: int = 0, redirect: bool = False) -> str:
-    """A page as an export has it."""
-    return (
-        f"  <page>\n    <title>Page {number}</title>\n    <ns>{ns}</ns>\n    <id>{number}</id>\n"
-        + ('    <redirect title="X" />\n' if redirect else "")
-        + f"    <revision>\n      <id>{number + 1000}</id>\n      <contributor><id>7</id></contributor>\n"
-        + f'      <model>wikitext</model>\n      <text xml:space="preserve">{text}</text>\n    </revision>\n  </page>\n'
-    )
 
 
 def dump(count: int, size: int = 300) -> bytes:
