@@ -147,8 +147,7 @@ def test_a_killed_build_goes_on(corpus: Path, tmp_path: Path, form: str) -> None
     folder = tmp_path / "killed"
     for name in ("out", "scratch"):
         (folder / name).mkdir(parents=True)
-    code = "import sys; sys.path.insert(0, sys.argv[1])
-"
+    code = "import sys; sys.path.insert(0, sys.argv[1])\n"
     code += "import test_text_pretraining as t; t.run_and_kill(*sys.argv[2:])"
     for after in (2, 5):
         done = subprocess.run(

@@ -165,8 +165,7 @@ def test_a_killed_extraction_goes_on(tmp_path: Path) -> None:
     expected = run(dump, tmp_path / "straight")
     out = tmp_path / "killed"
     out.mkdir()
-    code = "import sys; sys.path.insert(0, sys.argv[1])
-"
+    code = "import sys; sys.path.insert(0, sys.argv[1])\n"
     code += "import test_wiki_extract as t; t.run_and_kill(*sys.argv[2:])"
     for _ in range(2):
         command = [sys.executable, "-c", code, str(Path(__file__).parent), str(dump), str(out), "2"]
