@@ -8,8 +8,8 @@ from typing import TextIO
 from stagedml.code import changes
 from stagedml.errors import StagedmlError
 from stagedml.execute import Outcome
-from stagedml.realize import Reporter
 from stagedml.refs import RRef
+from stagedml.reporter import Reporter
 from stagedml.stage import Derivation
 from stagedml.store import Record, Store
 

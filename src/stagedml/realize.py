@@ -25,11 +25,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-from stagedml.errors import BuildError, BuildFailures, ConfigError, MatchError, StagedmlError
+from stagedml.errors import BuildError, BuildFailures, ConfigError, MatchError
 from stagedml.execute import Outcome, Task, execute, remove_dead_tmp
 from stagedml.leases import spare_locks, sweep
 from stagedml.matchers import match_latest
 from stagedml.refs import DRef, RRef
+from stagedml.reporter import Reporter
 from stagedml.running import announce
 from stagedml.stage import Closure, Derivation
 from stagedml.store import Context, Record, Store
@@ -65,18 +66,6 @@ class Serial:
 
     def cancel(self) -> None:
         self._queue.clear()
-
-
-class Reporter:
-    """Tells what happens; this one says nothing."""
-
-    def reused(self, d: Derivation, rrefs: Sequence[RRef]) -> None: ...
-    def building(self, d: Derivation, indices: Sequence[int], store: Store) -> None: ...
-    def built(self, d: Derivation, outcome: Outcome) -> None: ...
-    def failed(self, d: Derivation, error: StagedmlError) -> None: ...
-    def waiting(self, d: Derivation, who: str) -> None: ...
-    def damaged(self, d: Derivation, record: Record, problems: Sequence[str]) -> None: ...
-    def changed(self, d: Derivation, record: Record) -> None: ...
 
 
 class Run:

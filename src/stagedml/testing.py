@@ -14,8 +14,9 @@ from typing import Any
 
 from stagedml.config import config_outputs
 from stagedml.errors import StagedmlError
-from stagedml.realize import Reporter, realize
+from stagedml.realize import realize
 from stagedml.refs import RRef
+from stagedml.reporter import Reporter
 from stagedml.stage import Closure, Manager, Stage, instantiate_in
 from stagedml.store import Store, using
 

@@ -21,7 +21,7 @@ from stagedml import Config, Manager, Store, build_wrapper, instantiate, mkconfi
 from stagedml.config import config_dref
 from stagedml.errors import ConfigError
 from stagedml.hashing import hash_tree
-from stagedml.realize import Reporter
+from stagedml.reporter import Reporter
 from stagedml.stage import instantiate_in
 from stagedml.store import using
 

@@ -26,7 +26,7 @@ from stagedml import (
 )
 from stagedml.errors import MatchError, MissingError
 from stagedml.matchers import metric_of
-from stagedml.realize import Reporter
+from stagedml.reporter import Reporter
 
 
 class Counter(Reporter):

@@ -1,0 +1,23 @@
+"""What a run tells, and to whom: the interface, and the one that says nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stagedml.errors import StagedmlError
+from stagedml.execute import Outcome
+from stagedml.refs import RRef
+from stagedml.stage import Derivation
+from stagedml.store import Record, Store
+
+
+class Reporter:
+    """Tells what happens; this one says nothing."""
+
+    def reused(self, d: Derivation, rrefs: Sequence[RRef]) -> None: ...
+    def building(self, d: Derivation, indices: Sequence[int], store: Store) -> None: ...
+    def built(self, d: Derivation, outcome: Outcome) -> None: ...
+    def failed(self, d: Derivation, error: StagedmlError) -> None: ...
+    def waiting(self, d: Derivation, who: str) -> None: ...
+    def damaged(self, d: Derivation, record: Record, problems: Sequence[str]) -> None: ...
+    def changed(self, d: Derivation, record: Record) -> None: ...
