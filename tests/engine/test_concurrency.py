@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -98,10 +97,9 @@ with hold(Store(sys.argv[1]), 'key'):
 
 
 @pytest.fixture
-def short_lease(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leases of a fifth of a second."""
     monkeypatch.setattr(leases, "LEASE_S", 0.2)
-    yield
 
 
 def test_a_builder_elsewhere_is_taken_over_when_its_beat_stops(store: Store, short_lease: None) -> None:
@@ -140,7 +138,7 @@ def test_a_builder_elsewhere_that_beats_is_left_alone(store: Store, short_lease:
 
 
 def test_a_lock_that_was_taken_again_in_between_is_left_alone(store: Store) -> None:
-    """Somebody saw a dead owner, but a living one took the lock before the takeover: the takeover is undone."""
+    """A dead owner was seen, but a living one took the lock before the takeover: that is undone."""
     with leases.hold(store, "key") as lease:
         assert leases._try(f"{store.path}/locks/key", 2, "the token that was seen dead") is None
         lease.check()

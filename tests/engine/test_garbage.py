@@ -40,7 +40,7 @@ def test_law_8_nothing_reachable_from_a_root_goes(one: list[Node], other: list[N
         expected = set(closure(store, kept)) | (set(closure(store, loose)) if keep else set())
         import unittest.mock
 
-        with unittest.mock.patch("stagedml.garbage.in_use", lambda s: set()):
+        with unittest.mock.patch("stagedml.garbage.in_use", return_value=set()):
             collect(store)
         there = {r.rref for d in store.drefs() for r in store.records(d)}
         assert there == expected

@@ -147,7 +147,7 @@ def test_law_3_a_missing_dependency_is_named_with_its_place(store: Store) -> Non
 @given(graphs())
 @few
 def test_law_4_realizing_twice_builds_nothing_the_second_time(nodes: list[Node]) -> None:
-    """Law 4: the second run builds nothing and returns the same references; the first built each stage once."""
+    """Law 4: the second run builds nothing and returns the same; the first built each stage once."""
     with fresh_store():
         built: list[str] = []
         first = realize(instantiate(graph_stage(nodes, built)))
