@@ -95,6 +95,24 @@ class BertConfig:
         return 3.0 * (self.num_hidden_layers * layer + head + 2 * h * h)
 
 
+def model_config(template: Mapping[str, Any], vocab_size: int, length: int) -> BertConfig:
+    """The model for a vocabulary. Raises `ConfigError` when its sizes do not fit the data."""
+    config = BertConfig.from_dict({"vocab_size": vocab_size, **template})
+    if config.vocab_size < vocab_size:
+        raise ConfigError(
+            f"vocab_size {config.vocab_size} is less than the vocabulary's {vocab_size}",
+            where="bert_config_template",
+            hint="leave vocab_size out: the vocabulary decides",
+        )
+    if length > config.max_position_embeddings:
+        raise ConfigError(
+            f"sequences of {length} tokens, but {config.max_position_embeddings} positions",
+            where="bert_config_template.max_position_embeddings",
+            hint="raise it, or build records with a smaller max_seq_length",
+        )
+    return config
+
+
 def _size(layers: int, hidden: int) -> dict[str, int]:
     return {
         "num_hidden_layers": layers,

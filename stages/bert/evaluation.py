@@ -63,9 +63,13 @@ def evaluate(model: keras.Model, objective: Objective, batches: Iterable[Batch])
     return evaluator(model, objective)(batches)
 
 
+def _outputs(outputs: Any, batch: Batch) -> Any:
+    return outputs
+
+
 def predict(model: keras.Model, batches: Iterable[Batch]) -> dict[str, np.ndarray]:
     """The model's outputs over `batches`, in order; rows of `example_weights` 0 (padding) are dropped."""
-    run = compiled(lambda outputs, batch: outputs, model)
+    run = compiled(_outputs, model)
     parts: dict[str, list[np.ndarray]] = {}
     for batch in batches:
         real = np.asarray(batch["example_weights"]) > 0 if "example_weights" in batch else slice(None)

@@ -34,9 +34,8 @@ class Stopping:
         for number in (signal.SIGTERM, signal.SIGINT):
             self.before[number] = signal.signal(number, handle)
 
-    def __exit__(self, kind: Any, exc: Any, tb: Any) -> bool:
+    def __exit__(self, kind: Any, exc: Any, tb: Any) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
         if isinstance(exc, Stopped):
             signal.raise_signal(exc.number)
-        return False

@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 import keras
 
-from stagedml.errors import ConfigError, DataError
+from stagedml.errors import DataError
 from stagedml.stages.bert.batches import Batch, BatchSource
 from stagedml.stages.bert.checkpoint import read_vocab
-from stagedml.stages.bert.config import BertConfig
+from stagedml.stages.bert.config import model_config
 from stagedml.stages.bert.model import BertPretraining, Precision, initialize
 from stagedml.stages.bert.objectives import Objective, pretraining_objective
 from stagedml.stages.bert.records import PretrainReader
@@ -60,24 +60,6 @@ def open_records(folder: Path, vocab: Path, *, batch_size: int, seed: int) -> Pr
             hint=f"give the vocabulary that {folder} was built with",
         )
     return reader
-
-
-def model_config(template: Mapping[str, Any], vocab_size: int, length: int) -> BertConfig:
-    """The model for a vocabulary. Raises `ConfigError` when its sizes do not fit the data."""
-    config = BertConfig.from_dict({"vocab_size": vocab_size, **template})
-    if config.vocab_size < vocab_size:
-        raise ConfigError(
-            f"vocab_size {config.vocab_size} is less than the vocabulary's {vocab_size}",
-            where="bert_config_template",
-            hint="leave vocab_size out: the vocabulary decides",
-        )
-    if length > config.max_position_embeddings:
-        raise ConfigError(
-            f"sequences of {length} tokens, but {config.max_position_embeddings} positions",
-            where="bert_config_template.max_position_embeddings",
-            hint="raise it, or build records with a smaller max_seq_length",
-        )
-    return config
 
 
 def stream(reader: PretrainReader, *, distributed: bool = False) -> BatchSource:

@@ -7,7 +7,7 @@ no map knows is an error, as is a missing one.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -165,7 +165,11 @@ def read_huggingface(folder: Path) -> Checkpoint:
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Whatever BERT a folder holds."""
     kind, place = find_kind(folder)
-    readers = {"tf1": read_tf1, "tfmodels": read_tfmodels, "huggingface": read_huggingface}
+    readers: dict[Kind, Callable[[Path], Checkpoint]] = {
+        "tf1": read_tf1,
+        "tfmodels": read_tfmodels,
+        "huggingface": read_huggingface,
+    }
     return readers[kind](place)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stagedml import Build, DRef, Lens, Manager, hint, mklens, promise, stage
-from stagedml.stages.bert.config import bert_template
+from stagedml.stages.bert.config import bert_template, model_config
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,7 @@ def pretrain_wiki(m: Manager, tfrecs: Any, **fields: Any) -> DRef:
     """`bert_pretrain` with vocabulary and case taken from the records."""
     ref = tfrecs(m) if callable(tfrecs) else getattr(tfrecs, "dref", tfrecs)
     lens = mklens(ref)
+    model_config(fields["bert_config_template"], 1, lens.max_seq_length.val)  # refuses what cannot work
     return bert_pretrain(m, tfrecs=ref, bert_vocab=lens.bert_vocab.refpath, cased=lens.cased.val, **fields)
 
 

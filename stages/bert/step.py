@@ -130,18 +130,18 @@ def make_step(
 
 
 def compiled(
-    function: Callable[[Batch], Any], model: keras.Model, *, xla: bool = False
+    function: Callable[[Mapping[str, Any], Batch], Any], model: keras.Model, *, xla: bool = False
 ) -> Callable[[Batch], Any]:
     """`function(outputs, batch)` of a forward pass without dropout, compiled for the backend in use."""
     if keras.backend.backend() == "jax":
         import jax
 
-        @jax.jit
         def run_jax(weights: Any, others: Any, batch: Batch) -> Any:
             outputs, _ = model.stateless_call(weights, others, batch)
             return function(outputs, batch)
 
-        return lambda batch: run_jax(
+        jitted = jax.jit(run_jax)
+        return lambda batch: jitted(
             [v.value for v in model.trainable_variables],
             [v.value for v in model.non_trainable_variables],
             dict(batch),

@@ -19,6 +19,9 @@ class JaxStep:
         self.plan = plan
         self.slots = plan.make_slots()
         self._learning = {id(w) for w in plan.weights}
+        self._weights: list[Tensor] = []
+        self._frozen: list[Tensor] = []
+        self._state: Values = {}
         self._run = jax.jit(self._step, donate_argnums=(0, 2))
         self.load()
 

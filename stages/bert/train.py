@@ -411,7 +411,8 @@ class _Run:
         if self.runtime.scratch is not None:
             batch_path = self.runtime.scratch / f"bad-batch-{step:08d}.npz"
             batch = next(iter(self.data(step)))
-            np.savez(batch_path, **{k: np.asarray(v) for k, v in batch.items()})
+            arrays: dict[str, Any] = {k: np.asarray(v) for k, v in batch.items()}
+            np.savez(batch_path, **arrays)
             found = states(self.runtime.scratch / "train")
             kept, batch_file = str(found[-1]) if found else "not written yet", f"; its batch: {batch_path}"
         raise TrainingError(
