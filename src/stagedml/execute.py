@@ -252,12 +252,16 @@ class Tee:
 
 @contextmanager
 def captured(log: Log) -> Iterator[None]:
-    """What is printed in the body goes to the log too; progress goes only to the terminal."""
+    """What is printed in the body goes to stderr and to the log; progress goes only to the terminal.
+
+    Stdout stays with the caller: a report's cell or a script that prints a reference shows the same whether
+    its stages were built or reused.
+    """
     out, err = sys.stdout, sys.stderr
     before = build_module.terminal()
     if before is None:
         build_module.set_terminal(err)
-    sys.stdout, sys.stderr = Tee(out, log), Tee(err, log)
+    sys.stdout, sys.stderr = Tee(err, log), Tee(err, log)
     try:
         yield
     finally:

@@ -178,3 +178,20 @@ def test_the_module_runs_and_leaves_no_litter(tmp_path: Path) -> None:
     assert not list(home.iterdir())
     left = {p.name for p in source.parent.iterdir()} - {"__pycache__"}
     assert left == {"Report.md.in", "helper.py", "a b.svg", "out", "h"}
+
+
+def test_a_page_is_the_same_whether_its_stages_were_built_or_reused(tmp_path: Path) -> None:
+    """What a stage prints goes to its log and the terminal, not into the page."""
+    code = (
+        "from pathlib import Path\nfrom stagedml.core import *\n"
+        "@stage()\ndef noisy(b: Build, out: Path = promise('out.txt')) -> None:\n"
+        "    print('building away')\n    out.write_text('1')\n"
+        f"with using(Store({str(tmp_path / 'store')!r})):\n"
+        "    print(readstr(mklens(realize(instantiate(noisy))).out.syspath))\n"
+    )
+    source = write_report(tmp_path, f"```{{.python .cb.run}}\nfrom stagedml.store import using\n{code}```\n")
+    pages = [tmp_path / "first.md", tmp_path / "second.md"]
+    for page in pages:
+        render_report(source, md=page)
+    assert pages[0].read_text() == pages[1].read_text()
+    assert "building away" not in pages[0].read_text()

@@ -29,6 +29,7 @@ LIVE = "STAGEDML_REPORT_LIVE"
 
 def run_cells(source: Path, scratch: Path) -> dict[str, Any]:
     """{"tree": the document} after the cells of `source` ran, or {"failures": [{"line", "text"}, ...]}."""
+    from codebraid.code_chunks import Options
     from codebraid.codebraid_defaults import CodebraidDefaults
     from codebraid.converters import PandocConverter
     from codebraid.language import languages
@@ -36,6 +37,8 @@ def run_cells(source: Path, scratch: Path) -> dict[str, Any]:
     python = languages["python"]
     python.executable = sys.executable  # else the first python3 of $PATH, which need not know stagedml
     python.error_patterns = python.warning_patterns = []
+    for shown in (*Options._default_block_show.values(), *Options._default_inline_show.values()):
+        shown.pop("stderr", None)  # there are progress and times: only in cells that ask for it
     defaults = CodebraidDefaults()
     if os.environ.get(LIVE):
         defaults["live_output"] = True
