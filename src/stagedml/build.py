@@ -69,7 +69,8 @@ class Build:
     def make_folders(self) -> None:
         """Makes the folders that the declared outputs lie in."""
         for _, _, path in config_outputs(self.config):
-            os.makedirs(os.path.dirname(f"{self.folder}/out/{path}"), exist_ok=True)
+            if "/" in path:
+                os.makedirs(os.path.dirname(f"{self.folder}/out/{path}"), exist_ok=True)
 
     @property
     def lens(self) -> Lens:

@@ -14,7 +14,7 @@ themselves:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from stagedml.errors import ConfigError
 from stagedml.hashing import Json, canonical, normalize, ref_digest
@@ -61,19 +61,30 @@ def is_refpath(value: object) -> bool:
     return isinstance(value, list) and len(value) > 1 and is_dref(value[0])
 
 
+class Output(NamedTuple):
+    """One declared output: the field it is in, what kind of promise, its path with slashes."""
+
+    field: str
+    marker: str
+    path: str
+
+
 class Config:
     """An immutable config. Equal configs have equal bytes, whatever order their keys were written in."""
 
-    __slots__ = ("_dict", "bytes")
+    __slots__ = ("_dict", "bytes", "deps", "outputs", "rrefs")
 
     def __init__(self, fields: Mapping[str, object]) -> None:
         plain = normalize(dict(fields))
         assert isinstance(plain, dict)  # a dict normalizes to a dict
         check_name(plain.get("name", "unnamed"))
         plain.setdefault("name", "unnamed")
-        _check_outputs(plain, "config")
         self._dict: dict[str, Json] = plain
         self.bytes = canonical(plain)
+        self.deps: tuple[DRef, ...]
+        self.rrefs: tuple[str, ...]
+        self.outputs: tuple[Output, ...]
+        self.deps, self.rrefs, self.outputs = _scan(plain)
 
     @property
     def name(self) -> str:
@@ -115,12 +126,12 @@ def config_dref(config: Config) -> DRef:
 
 def config_deps(config: Config) -> list[DRef]:
     """The dependencies that a config names, each once, in the order of the canonical config."""
-    return [DRef(t) for t in dict.fromkeys(t for _, t in _strings(config.peek(), "") if is_dref(t))]
+    return list(config.deps)
 
 
 def config_rrefs(config: Config) -> list[str]:
     """The exact realizations that a config names."""
-    return list(dict.fromkeys(t for _, t in _strings(config.peek(), "") if is_rref(t)))
+    return list(config.rrefs)
 
 
 def config_place(config: Config, text: str) -> str:
@@ -128,9 +139,9 @@ def config_place(config: Config, text: str) -> str:
     return next((where for where, t in _strings(config.peek(), config.name) if t == text), config.name)
 
 
-def config_outputs(config: Config) -> Iterator[tuple[str, str, str]]:
-    """(field, marker, path with slashes) of every output that a config declares, nested ones included."""
-    yield from _outputs(config.peek(), "")
+def config_outputs(config: Config) -> tuple[Output, ...]:
+    """Every output that a config declares, nested ones included."""
+    return config.outputs
 
 
 def edit_config(config: Config, edit: Callable[[dict[str, Any]], object]) -> Config:
@@ -173,26 +184,35 @@ def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
             yield from _strings(v, f"{path}[{i}]")
 
 
-def _outputs(value: Any, path: str) -> Iterator[tuple[str, str, str]]:
-    if is_output(value):
-        yield path, value[0], "/".join(value[1:])
-    elif isinstance(value, dict):
-        for key, v in value.items():
-            yield from _outputs(v, f"{path}.{key}" if path else key)
-    elif isinstance(value, list):
-        for i, v in enumerate(value):
-            yield from _outputs(v, f"{path}[{i}]")
+def _scan(fields: dict[str, Json]) -> tuple[tuple[DRef, ...], tuple[str, ...], tuple[Output, ...]]:
+    """(dependencies, exact realizations, outputs) in one walk. Raises `ConfigError` for unusable outputs."""
+    deps: dict[str, None] = {}
+    rrefs: dict[str, None] = {}
+    outputs: list[Output] = []
 
+    def visit(value: Json, path: str) -> None:
+        if isinstance(value, str):
+            if is_dref(value):
+                deps[value] = None
+            elif is_rref(value):
+                rrefs[value] = None
+        elif isinstance(value, dict):
+            for key, inner in value.items():
+                if isinstance(inner, (str, dict, list)):
+                    visit(inner, f"{path}.{key}" if path else key)
+        elif isinstance(value, list):
+            if is_output(value):
+                check_parts(value[1:], f"config.{path}")
+                outputs.append(Output(path, str(value[0]), "/".join(map(str, value[1:]))))
+                return
+            if is_refpath(value):
+                check_parts(value[1:], f"config.{path}")
+            for i, inner in enumerate(value):
+                if isinstance(inner, (str, dict, list)):
+                    visit(inner, f"{path}[{i}]")
 
-def _check_outputs(value: Any, path: str) -> None:
-    if is_output(value) or is_refpath(value):
-        check_parts(value[1:], path)
-    elif isinstance(value, dict):
-        for key, v in value.items():
-            _check_outputs(v, f"{path}.{key}")
-    elif isinstance(value, list):
-        for i, v in enumerate(value):
-            _check_outputs(v, f"{path}[{i}]")
+    visit(fields, "")
+    return tuple(DRef(d) for d in deps), tuple(rrefs), tuple(outputs)
 
 
 def _copy(value: Any) -> Any:

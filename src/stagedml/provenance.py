@@ -46,16 +46,17 @@ def git_state(folder: str) -> dict[str, Any]:
         here = parent
     import subprocess
 
-    def git(*args: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", here, *args], capture_output=True, text=True, timeout=20, check=True
-        )
-        return done.stdout.strip()
-
+    command = ["git", "-C", here, "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
     try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "-uno"))}
+        done = subprocess.run(command, capture_output=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return {}
+    commit, dirty = "", False
+    for line in done.stdout.decode("utf-8", "replace").splitlines():
+        if line.startswith("# branch.oid "):
+            commit = line.split()[2]
+        dirty = dirty or not line.startswith("#")
+    return {"commit": commit, "dirty": dirty}
 
 
 @cache
@@ -76,7 +77,7 @@ def distributions() -> dict[str, str]:
 
 def devices() -> list[str]:
     """What a training could run on: CPUs, and the GPUs that a loaded framework sees."""
-    found = [f"cpu x{os.cpu_count()}"]
+    found = [f"cpu x{_cpus()}"]
     if "tensorflow" in sys.modules:
         gpus = sys.modules["tensorflow"].config.list_physical_devices("GPU")
         found += [f"tensorflow {d.name}" for d in gpus]
@@ -85,6 +86,7 @@ def devices() -> list[str]:
     return found
 
 
+_cpus = cache(os.cpu_count)  # asking the system is slow, next to a small build
 _environments: dict[tuple[str, str], str] = {}
 
 

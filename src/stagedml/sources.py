@@ -6,7 +6,6 @@ into folders without running anything.
 
 from __future__ import annotations
 
-import linecache
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -115,6 +114,8 @@ class Modules:
         """The parsed module a function at hand comes from, or the one input of a prompt that it is in."""
         path = Path(file)
         if not path.is_file():
+            import linecache  # late: only code that was typed in needs it
+
             text = "".join(linecache.getlines(file))
             return _parse(module, None, text=text, is_package=False) if text else None
         if self._sources.get(module) is None:

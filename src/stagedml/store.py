@@ -21,7 +21,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -314,7 +313,7 @@ class Store:
         record = {**hashed, "volatile": logs, "published": max(time.time_ns(), newer_than + 1)}
         record["code"] = code
         for name, data in (("context.json", record), ("provenance.json", dict(provenance))):
-            with open(f"{prepared}/{name}", "wb") as f:
+            with open(f"{prepared}/{name}", "wb", opener=_readonly) as f:
                 f.write(canonical(data))
         seal(prepared, durable=durable)
         folder = f"{self.path}/drv/{dref.folder}/{rref.digest}"
@@ -412,10 +411,12 @@ def seal(folder: str, *, durable: bool = False) -> None:
                     if durable:
                         _sync(entry.path)
     for name in ("context.json", "provenance.json", "log.txt"):
-        if os.path.exists(f"{folder}/{name}"):
-            os.chmod(f"{folder}/{name}", 0o444)
+        path = f"{folder}/{name}"
+        if os.path.exists(path):
+            if name == "log.txt":
+                os.chmod(path, 0o444)
             if durable:
-                _sync(f"{folder}/{name}")
+                _sync(path)
     for here in reversed(folders):
         os.chmod(here, 0o555)
         os.utime(here, (MTIME, MTIME))
@@ -423,6 +424,10 @@ def seal(folder: str, *, durable: bool = False) -> None:
             _sync(here)
     if durable:
         _sync(folder)
+
+
+def _readonly(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o444)
 
 
 def _sync(path: str) -> None:
@@ -448,10 +453,13 @@ def write_atomic(path: str, data: bytes) -> None:
 
 def remove_tree(path: str) -> None:
     """Removes a folder, read-only parts included; a missing one is fine."""
+    if not os.path.lexists(path):
+        return
+    import shutil  # late: it brings the compression libraries along
+
     for here, _, _ in os.walk(path):
         os.chmod(here, 0o755)
-    if os.path.lexists(path):
-        shutil.rmtree(path)
+    shutil.rmtree(path)
 
 
 _current: Store | None = None
