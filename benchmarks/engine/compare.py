@@ -117,7 +117,7 @@ def compare(
 def table(results: dict[str, Times | str], peers: Iterable[Peer], case: Case) -> str:
     """A Markdown table of medians by the clock and, in brackets, of processor time; and of ratios to doit."""
     lines = [
-        f"{case.kind} of {case.size}: seconds of whole processes, medians (of processor time in brackets), x doit",
+        f"{case.kind} of {case.size}: medians of whole processes, seconds (processor seconds), x doit",
         "",
         "| engine | hashes artifacts | cold | cached | one changed |",
         "| --- | --- | --- | --- | --- |",

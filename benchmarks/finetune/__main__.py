@@ -78,7 +78,8 @@ def table(results: list[dict[str, Any]], variants: list[str], tasks: list[str]) 
             scores = [100 * r[metric] for r in runs]
             seconds = statistics.median(r["total_s"] for r in runs)
             first = first if first is not None else seconds
-            shown = f"{statistics.median(scores):.1f} ({', '.join(f'{s:.1f}' for s in scores)})"
+            every = ", ".join(f"{s:.1f}" for s in scores)
+            shown = f"{statistics.median(scores):.1f} ({every})"
             accuracy = statistics.median(100 * r["eval_accuracy"] for r in runs)
             cells = [f"{task} {metric}", variant, shown, f"{accuracy:.1f}", f"{seconds:.0f}"]
             lines.append("| " + " | ".join([*cells, f"{seconds / first:.2f}"]) + " |")
@@ -93,9 +94,12 @@ def main() -> None:
         for seed in range(1, a.seeds + 1):
             for variant in a.variants:
                 job = {
-                    "task": task, "data": str(a.data), "model": str(a.model), "epochs": a.epochs, "rows": a.rows,
-                    "batch_size": a.batch_size, "lr": a.lr, "max_seq_length": a.max_seq_length, "seed": seed,
-                }  # fmt: skip
+                    **{k: getattr(a, k) for k in ("epochs", "rows", "batch_size", "lr", "max_seq_length")},
+                    "task": task,
+                    "data": str(a.data),
+                    "model": str(a.model),
+                    "seed": seed,
+                }
                 results.append(run(variant, job, a.python))
                 if a.out is not None:
                     with a.out.open("a", encoding="utf-8") as f:
