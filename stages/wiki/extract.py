@@ -24,12 +24,11 @@ from stagedml.stages.wiki.markup import Cleaner, Options
 
 STEM = "articles"
 BLOCK_BYTES = 1 << 25  # of XML
-DISAMBIGUATION = re.compile(
-    r"\{\{\s*(?:disambig\w*|dab|hndis|geodis|surname|given name|неоднозначность|многозначность|"
+DISAMBIGUATION = re.compile(  # case is ignored within the group only, so that "{{" is found at full speed
+    r"\{\{\s*(?i:disambig\w*|dab|hndis|geodis|surname|given name|неоднозначность|многозначность|"
     r"aimai|曖昧さ回避|消歧義|消歧义|disambigua|homonymie|begriffsklärung|desambiguação|desambiguación)\s*[|}]"
-    r"|__DISAMBIG__",
-    re.I,
 )
+SWITCH = "__DISAMBIG__"
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def articles(block: Block, site: Site, how: Extraction, counts: Counts) -> Itera
             continue
         if not page.whole:  # the dump is cut here; the text up to the cut is as good as any
             counts.failed.append(f"{page.title} ({page.page_id}): the dump ends within this page")
-        if not how.disambiguation and DISAMBIGUATION.search(page.text):
+        if not how.disambiguation and (SWITCH in page.text or DISAMBIGUATION.search(page.text)):
             counts.skip("disambiguation")
             continue
         try:

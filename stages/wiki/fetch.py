@@ -78,7 +78,7 @@ def choose_files(sums: dict[str, str], filename: str, *, parts: bool) -> list[st
 @stage(name="fetch-dump")
 def fetch_dump(b: Build, url: str, sums: str, parts: bool, out: Path = promise("dump")) -> None:
     """The realizer of `fetchwiki` where the checksums come from the dump's own sums file."""
-    from stagedml.checksum import Checksum
+    from stagedml.fetch.checksum import Checksum
 
     listed = b.scratch / "sums.txt"
     get(b, sums, listed, None)
@@ -95,10 +95,10 @@ def get(b: Build, url: str, target: Path, checksum: object) -> None:
     """Brings `url`, or what the mirror file says in its place, to `target`; a finished target stays."""
     from functools import partial
 
-    from stagedml.checksum import Checksum, digests_of
-    from stagedml.download import download
     from stagedml.fetch import mirror_from_environment
-    from stagedml.localfiles import copy_file
+    from stagedml.fetch.checksum import Checksum, digests_of
+    from stagedml.fetch.download import download
+    from stagedml.fetch.localfiles import copy_file
 
     wanted = checksum if isinstance(checksum, Checksum) else None
     if target.exists() and wanted is not None and digests_of(target, wanted).asked == wanted.hexdigest:

@@ -31,6 +31,7 @@ DROPPED, UNWRAPPED = _DROPPED.split(), _UNWRAPPED.split()
 
 COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.S)
 NOWIKI = re.compile(r"<nowiki\s*>(.*?)</nowiki\s*>", re.S | re.I)
+MARKS = re.compile(r"[\[\]{}|'<>=*#:;_]")
 ELEMENT = re.compile(rf"<(/?)({'|'.join(DROPPED)})(?![\w-])([^<>]*)>", re.I)
 TAG = re.compile(rf"</?(?:{'|'.join(UNWRAPPED + DROPPED)})(?![\w-])[^<>]*/?>", re.I)
 BREAK = re.compile(r"<br\b[^<>]*>", re.I)
@@ -49,8 +50,11 @@ VARIANT_RULE = re.compile(r"^\s*(?:[a-z-]+\s*:\s*)?([^;:]*)(?:;.*)?$", re.S)
 LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[a-z]{2,8})*$")
 MEDIA = re.compile(r"\.(?:jpe?g|png|gif|svg|tiff?|webm|og[gva]|pdf|djvu|mp3|wav|midi?)\s*$", re.I)
 HEADING = re.compile(r"^(={1,6})\s*(.+?)\s*=+\s*$")
-SPACES = re.compile(r"[ \t\u00a0\u2000-\u200a\u202f\u3000]{2,}|[\t\u00a0]")
-INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\ufeff]")
+SPACES = re.compile(" {2,}")
+INVISIBLE = (
+    "\u00ad\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\ufeff"  # soft hyphens, direction marks
+)
+OTHER_SPACES = "\t\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u3000"
 PAREN_START = re.compile(r"([(（])[\s,;:·•/、，；]+")
 PAREN_END = re.compile(r"[\s,;·、，；]+([)）])")
 PAREN_EMPTY = re.compile(r" ?(?:\(\s*\)|（\s*）)")
@@ -113,6 +117,12 @@ class Cleaner:
             text = html.unescape(text)
             if "&" in text and "&nbsp;" in text:  # escaped twice, a frequent slip
                 text = text.replace("&nbsp;", " ")
+        for character in INVISIBLE:
+            if character in text:
+                text = text.replace(character, "")
+        for character in OTHER_SPACES:
+            if character in text:
+                text = text.replace(character, " ")
         return self._lines(text)
 
     def _drop_templates(self, text: str, title: str) -> str:
@@ -189,7 +199,8 @@ class Cleaner:
 
 def tidy(line: str) -> str:
     """One space between words, no parentheses emptied by a dropped template."""
-    line = SPACES.sub(" ", INVISIBLE.sub("", line))
+    if "  " in line:
+        line = SPACES.sub(" ", line)
     if "(" in line or "（" in line:
         line = PAREN_EMPTY.sub("", PAREN_END.sub(r"\1", PAREN_START.sub(r"\1", line)))
     if " ," in line or " ." in line or " ;" in line:
@@ -214,8 +225,10 @@ def hide(text: str) -> str:
         return text
     if "<!--" in text:
         text = COMMENT.sub("", text)
-    if "nowiki" in text:
-        text = NOWIKI.sub(lambda m: re.sub(r"[\[\]{}|'<>=*#:;_]", lambda c: f"&#{ord(c[0])};", m[1]), text)
+    if (last := text.lower().rfind("</nowiki") if "nowiki" in text else -1) >= 0:
+        # only up to the last closing tag, so that none is searched for in vain
+        end = last + len("</nowiki") + 1
+        text = NOWIKI.sub(lambda m: MARKS.sub(lambda c: f"&#{ord(c[0])};", m[1]), text[:end]) + text[end:]
     return text
 
 

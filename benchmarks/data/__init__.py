@@ -1,0 +1,1 @@
+"""The data pipeline against the tools that others use for it."""
