@@ -29,13 +29,12 @@ from stagedml.stage import (
     Manager,
     Stage,
     build_wrapper,
-    hint,
     instantiate,
     mkdrv,
     override,
     redefine,
-    stage,
 )
+from stagedml.stagefunction import hint, stage
 from stagedml.store import Store, current_store, initialize
 
 __version__ = "0.1.0"

@@ -132,11 +132,15 @@ class Build:
         if field in self.hints:
             return self.hints[field]
         raw = self.config.peek()[field]
+        if not isinstance(raw, (str, list, dict)):
+            return raw
+        if is_output(raw):
+            return self.outpath.joinpath(*raw[1:])
+        if is_refpath(raw):
+            return Path(self.lens[field].syspath)
         if is_dref(raw) or is_rref(raw):
             return self.lens[field]
-        if is_output(raw) or is_refpath(raw):
-            return Path(self.lens[field].syspath)
-        return self.lens[field].val
+        return raw if isinstance(raw, str) else self.lens[field].val
 
     def check_promises(self) -> None:
         """Raises `PromiseError` for the first promised output that is not there."""

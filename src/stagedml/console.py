@@ -25,7 +25,8 @@ class ConsoleReporter(Reporter):
         self.built_count = self.reused_count = 0
 
     def _say(self, word: str, name: str, rest: str = "") -> None:
-        print(f"{word:<8} {name}{'  ' + rest if rest else ''}", file=self._stream, flush=True)
+        self._stream.write(f"{word:<8} {name}{'  ' + rest if rest else ''}\n")
+        self._stream.flush()
 
     def reused(self, d: Derivation, rrefs: Sequence[RRef]) -> None:
         self.reused_count += 1

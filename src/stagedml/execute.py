@@ -80,12 +80,13 @@ def execute(task: Task) -> Outcome:
     the like propagate. Scratch stays when a build fails, and is used when it is tried again.
     """
     begun = time.monotonic()
+    key = task_key(task.dref, task.context, task.instance)
     try:
-        with hold(task.store, task_key(task.dref, task.context, task.instance), task.on_wait) as lease:
+        with hold(task.store, key, task.on_wait) as lease:
             found = find(task)
             if found is not None:
                 return Outcome(task, found.rref, False, time.monotonic() - begun)
-            rref = _build(task, lease.check)
+            rref = _build(task, key, lease.check)
             return Outcome(task, rref, True, time.monotonic() - begun)
     except LostLease:
         return execute(task)
@@ -93,9 +94,9 @@ def execute(task: Task) -> Outcome:
         return Outcome(task, None, False, time.monotonic() - begun, e)
 
 
-def _build(task: Task, fence: Callable[[], None]) -> RRef:
+def _build(task: Task, key: str, fence: Callable[[], None]) -> RRef:
     d = task.derivation
-    b = prepare(task)
+    b = prepare(task, key)
     started, begun = time.time(), time.monotonic()
     try:
         reset_peak_memory()
@@ -108,8 +109,8 @@ def _build(task: Task, fence: Callable[[], None]) -> RRef:
         discard(b)
 
 
-def prepare(task: Task) -> Build:
-    """The build of a task, its folders made. Raises `MissingError` for a derivation without a realizer."""
+def prepare(task: Task, key: str = "") -> Build:
+    """The build of a task (of that `task_key`), its folders made. Raises `MissingError` for a derivation without a realizer."""
     store, d = task.store, task.derivation
     if d.realizer is None:
         raise MissingError(
@@ -125,7 +126,7 @@ def prepare(task: Task) -> Build:
         index=task.instance,
         seed=instance_seed(d.config.peek().get("seed"), task.instance),
         folder=store.new_tmp(),
-        scratch=f"{store.path}/scratch/{task_key(d.dref, task.context, task.instance)}",
+        scratch=f"{store.path}/scratch/{key or task_key(d.dref, task.context, task.instance)}",
         workers=task.workers,
         hints=d.hints,
     )

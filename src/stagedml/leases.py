@@ -26,7 +26,7 @@ from typing import Any
 
 from stagedml.errors import StoreError
 from stagedml.owner import is_dead, owner_id
-from stagedml.store import Store, write_atomic
+from stagedml.store import Store, read_bytes, write_atomic
 
 LEASE_S = float(os.environ.get("STAGEDML_LEASE_S", "60"))
 POLL_S = (0.02, 1.0)
@@ -124,7 +124,8 @@ def _acquire(base: str, on_wait: Callable[[str], None] | None) -> Lease:
     watch = _Watch()
     pause = POLL_S[0]
     told = False
-    while True:
+    lease = _try(base, 1, None)  # most often nobody is there, and one rename is all that it takes
+    while lease is None:
         top = _highest(base)
         if top == 0:
             lease = _try(base, 1, None)
@@ -135,10 +136,10 @@ def _acquire(base: str, on_wait: Callable[[str], None] | None) -> Lease:
             if on_wait is not None and not told and watch.who:
                 told = True
                 on_wait(watch.who)
-        if lease is not None:
-            return lease
-        time.sleep(pause)
-        pause = min(pause * 1.5, POLL_S[1])
+        if lease is None:
+            time.sleep(pause)
+            pause = min(pause * 1.5, POLL_S[1])
+    return lease
 
 
 def _try(base: str, generation: int, below: str | None) -> Lease | None:
@@ -146,21 +147,23 @@ def _try(base: str, generation: int, below: str | None) -> Lease | None:
     path = f"{base}.{generation}"
     folder = os.path.dirname(base)
     spares = _spares.get((folder, owner_id()))
+    is_spare = bool(spares)
     token = spares.pop() if spares else f"{owner_id()}-{os.urandom(6).hex()}"
     prepared = f"{folder}/{token}.new"
     try:
-        if not os.path.isdir(prepared):
+        if not is_spare:
             os.mkdir(prepared)
             with open(f"{prepared}/owner.json", "w", encoding="utf-8") as f:
                 json.dump({"token": token, "who": _who()}, f)
         os.rename(prepared, path)
     except OSError as e:
-        _empty(prepared)
-        if e.errno in (errno.EEXIST, errno.ENOTEMPTY):
-            return None
-        raise StoreError(
-            f"cannot lock: {e.strerror}", where=path, hint="check the store's permissions and the space left"
-        ) from e
+        if _owner(path).get("token") != token:  # else a network folder did it and was asked again
+            _empty(prepared)
+            if e.errno in (errno.EEXIST, errno.ENOTEMPTY) or is_spare:
+                return None
+            raise StoreError(
+                f"cannot lock: {e.strerror}", where=path, hint="check the store's permissions and the space"
+            ) from e
     mine = Lease(path, token)
     if _highest(base) != generation or (
         below is not None and _owner(f"{base}.{generation - 1}").get("token", "") != below
@@ -243,8 +246,7 @@ def _who() -> str:
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding="utf-8") as f:
-            return f.read()
+        return read_bytes(path).decode("utf-8", "replace")
     except OSError:
         return ""
 

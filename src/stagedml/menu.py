@@ -37,7 +37,7 @@ def menu(module: Any = None) -> list[str]:
 
 
 def _is_stage(f: Any) -> bool:
-    from stagedml.stage import StageFunction
+    from stagedml.stagefunction import StageFunction
 
     if isinstance(f, StageFunction):
         return True

@@ -9,30 +9,33 @@ from functools import cache
 from typing import Any
 
 from stagedml.hashing import canonical, ref_digest
-from stagedml.store import Store, write_atomic
+from stagedml.store import Store, read_bytes, write_atomic
 
 
 def reset_peak_memory() -> None:
     """Starts a new measurement of this process's peak memory, where the system can."""
     try:
-        with open("/proc/self/clear_refs", "w", encoding="ascii") as f:
-            f.write("5")
+        fd = os.open("/proc/self/clear_refs", os.O_WRONLY)
     except OSError:
         return  # then the peak is the process's, which is what `peak_memory` says it is
+    try:
+        os.write(fd, b"5")
+    finally:
+        os.close(fd)
 
 
 def peak_memory() -> int:
-    """Peak resident memory in bytes since the last reset, or since the process began."""
-    try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as f:
-            for line in f:
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    import resource
+    """Peak resident memory in bytes since the last reset, or since the process began.
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    Not by `getrusage` where it can be helped: that also counts what ran in this process before its `exec`.
+    """
+    try:
+        status = read_bytes("/proc/self/status")
+        return int(status[status.index(b"VmHWM:") + 6 :].split(None, 1)[0]) * 1024
+    except (OSError, ValueError):
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 @cache

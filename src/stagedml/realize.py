@@ -143,10 +143,11 @@ class Run:
 
     def _candidates(self, d: Derivation, context: Context) -> list[Record]:
         """The whole realizations in this context, the newest of each instance; damaged ones are put aside."""
-        for folder, problem in self.store.damaged(d.dref):
-            self.store.quarantine(folder, problem)
         newest: dict[int, Record] = {}
-        for record in self.store.records(d.dref):
+        records, damaged = self.store.look(d.dref)
+        for folder, problem in damaged:
+            self.store.quarantine(folder, problem)
+        for record in records:
             if record.context != context:
                 continue
             problems = self.store.problems(record)

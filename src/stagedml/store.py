@@ -76,6 +76,7 @@ class Store:
         self.readonly = False
         self._configs: dict[str, Config] = {}
         self._derivations: dict[str, Any] = {}
+        self._seen: dict[str, tuple[tuple[int, int, int], Record]] = {}  # records and how their files looked
         self._check_format()
 
     def __repr__(self) -> str:
@@ -170,8 +171,7 @@ class Store:
         if os.path.exists(f"{folder}/config.json"):
             return
         prepared = self.new_tmp()
-        with open(f"{prepared}/config.json", "wb") as f:
-            f.write(config.bytes)
+        write_new(f"{prepared}/config.json", config.bytes)
         try:
             os.rename(prepared, folder)
         except OSError as e:
@@ -194,30 +194,35 @@ class Store:
 
     def records(self, dref: str) -> list[Record]:
         """All realizations of a derivation, oldest first. Damaged records are left out (see `damaged`)."""
-        found = [r for r in self._records(dref) if isinstance(r, Record)]
-        found.sort(key=lambda r: (r.published, r.rref))
-        return found
+        return self.look(dref)[0]
 
     def damaged(self, dref: str) -> list[tuple[str, str]]:
         """(folder, what is wrong) of the realizations whose own record cannot be trusted."""
-        return [r for r in self._records(dref) if not isinstance(r, Record)]
+        return self.look(dref)[1]
 
-    def _records(self, dref: str) -> Iterator[Record | tuple[str, str]]:
-        folder = f"{self.path}/drv/{DRef(dref).folder}"
+    def look(self, dref: str) -> tuple[list[Record], list[tuple[str, str]]]:
+        """`records` and `damaged` in one look at the disk."""
+        dref = DRef(dref)
+        folder = f"{self.path}/drv/{dref.folder}"
+        found: list[Record] = []
+        damaged: list[tuple[str, str]] = []
         try:
             names = os.listdir(folder)
         except FileNotFoundError:
-            return
+            return found, damaged
         except OSError as e:
             raise StoreError(f"a derivation cannot be read: {e.strerror}", where=folder, hint=_HINT) from e
         for name in names:
             if len(name) == 32:
                 try:
-                    yield self.record(mkrref(name, DRef(dref)))
+                    found.append(self.record(mkrref(name, dref)))
                 except CorruptError as e:
-                    yield f"{folder}/{name}", e.what
+                    damaged.append((f"{folder}/{name}", e.what))
                 except MissingError:
                     continue  # went away in the meantime
+        if len(found) > 1:
+            found.sort(key=lambda r: (r.published, r.rref))
+        return found, damaged
 
     def record(self, rref: str) -> Record:
         """The record of one realization. Raises `MissingError`, `CorruptError`."""
@@ -225,8 +230,11 @@ class Store:
         folder = f"{self.path}/drv/{rref.dref.folder}/{rref.digest}"
         path = f"{folder}/context.json"
         try:
-            with open(path, "rb") as f:
-                data = parse_json(f.read(), path)
+            look = _look(path)
+            seen = self._seen.get(rref)
+            if seen is not None and seen[0] == look:
+                return seen[1]
+            data = parse_json(read_bytes(path), path)
         except FileNotFoundError:
             if os.path.isdir(folder):
                 raise CorruptError("context.json is missing", where=folder, hint=_VERIFY) from None
@@ -242,14 +250,11 @@ class Store:
             hashed: Any = {k: data[k] for k in ("context", "files", "instance")}
             if ref_digest("realization:1", canonical(hashed)) != rref.digest:
                 raise CorruptError("context.json is not what was published", where=folder, hint=_VERIFY)
-            instance = hashed["instance"]
-            return Record(
-                rref, folder, hashed["context"], instance["index"], instance["seed"], hashed["files"],
-                data.get("volatile") or {}, data.get("published", 0),  # type: ignore[arg-type]
-                str(data.get("code", "")),
-            )  # fmt: skip
+            record = _record(rref, folder, data)
         except (AssertionError, KeyError, TypeError) as e:
             raise CorruptError("context.json has no such form", where=folder, hint=_VERIFY) from e
+        self._seen[rref] = (look, record)
+        return record
 
     def path_of(self, rref: str) -> str:
         """The folder of a realization's artifacts. Raises `MissingError`."""
@@ -313,8 +318,7 @@ class Store:
         record = {**hashed, "volatile": logs, "published": max(time.time_ns(), newer_than + 1)}
         record["code"] = code
         for name, data in (("context.json", record), ("provenance.json", dict(provenance))):
-            with open(f"{prepared}/{name}", "wb", opener=_readonly) as f:
-                f.write(canonical(data))
+            write_new(f"{prepared}/{name}", canonical(data), mode=0o444)
         seal(prepared, durable=durable)
         folder = f"{self.path}/drv/{dref.folder}/{rref.digest}"
         try:
@@ -327,6 +331,8 @@ class Store:
                 os.rename(prepared, folder)
             else:
                 remove_tree(prepared)
+        else:
+            self._seen[rref] = (_look(f"{folder}/context.json"), _record(rref, folder, record))
         if durable:
             _sync(os.path.dirname(folder))
         return rref
@@ -426,10 +432,6 @@ def seal(folder: str, *, durable: bool = False) -> None:
         _sync(folder)
 
 
-def _readonly(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o444)
-
-
 def _sync(path: str) -> None:
     fd = os.open(path, os.O_RDONLY)
     try:
@@ -438,12 +440,47 @@ def _sync(path: str) -> None:
         os.close(fd)
 
 
+def _look(path: str) -> tuple[int, int, int]:
+    st = os.stat(path)
+    return st.st_ino, st.st_size, st.st_ctime_ns
+
+
+def _record(rref: RRef, folder: str, data: Any) -> Record:
+    instance = data["instance"]
+    return Record(
+        rref, folder, data["context"], instance["index"], instance["seed"], data["files"],
+        data.get("volatile") or {}, data.get("published", 0), str(data.get("code", "")),
+    )  # fmt: skip
+
+
+def read_bytes(path: str) -> bytes:
+    """A small file's content; less ceremony than `open`, which counts where there are thousands."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = os.read(fd, 1 << 16)
+        while piece := os.read(fd, 1 << 20):
+            data += piece
+        return data
+    finally:
+        os.close(fd)
+
+
+def write_new(path: str, data: bytes, *, mode: int = 0o666) -> None:
+    """Writes a small file that is not there yet."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+    finally:
+        os.close(fd)
+
+
 def write_atomic(path: str, data: bytes) -> None:
     """Writes a small file so that readers see the old one, the new one, or none; never a part."""
     prepared = f"{path}.{os.getpid()}-{os.urandom(4).hex()}.new"
     try:
-        with open(prepared, "wb") as f:
-            f.write(data)
+        write_new(prepared, data)
         os.replace(prepared, path)
     except BaseException:
         if os.path.exists(prepared):

@@ -12,7 +12,7 @@ from typing import Literal
 import pytest
 
 from stagedml.errors import FetchError, UnsafeArchiveError
-from stagedml.unpack import unpack
+from stagedml.fetch.unpack import unpack
 
 FILES = {"a.txt": b"alpha", "d/b.txt": b"beta" * 100, "d/e/empty": b"", "я/ü ß.txt": b"other scripts"}
 TarMode = Literal["w", "w:gz", "w:bz2", "w:xz"]

@@ -16,9 +16,9 @@ from faulty_server import Fault, Site, serving
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stagedml.checksum import Checksum
-from stagedml.download import Downloaded, Patience, download, user_agent
 from stagedml.errors import ChecksumError, ConfigError, FetchError
+from stagedml.fetch.checksum import Checksum
+from stagedml.fetch.download import Downloaded, Patience, download, user_agent
 from stagedml.progress import Progress
 
 BODY = bytes(range(256)) * 4000  # about a megabyte
@@ -137,7 +137,7 @@ def test_kill_keeps_what_arrived(site: Site, fetch: Fetch, tmp_path: Path) -> No
     url = site.put("/a", BODY)
     site.faults.append(Fault(stall=400_000))
     code = (
-        "import sys, pathlib; from stagedml.download import download, Progress\n"
+        "import sys, pathlib; from stagedml.fetch.download import download, Progress\n"
         "class Tell(Progress):\n"
         "    n = 0\n"
         "    def update(self, n=1):\n"

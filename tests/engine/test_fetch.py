@@ -18,7 +18,7 @@ from faulty_server import Fault, Site, serving
 from stagedml import DRef, RRef, Store, instantiate, mklens, realize
 from stagedml.errors import ChecksumError, ConfigError, FetchError, UnsafeArchiveError
 from stagedml.fetch import RECORD, fetchlocal, fetchurl
-from stagedml.localfiles import content_sum
+from stagedml.fetch.localfiles import content_sum
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from types import FunctionType
 import pytest
 
 from stagedml.fingerprint import diff_fingerprints, fingerprint, fingerprint_digest
-from stagedml.syntax import Source, canonical
+from stagedml.fingerprint.syntax import Source, canonical
 
 PROJECT = {
     "proj/__init__.py": "",
@@ -419,7 +419,7 @@ class Point:
 SCRIPT = """
 import sys
 from pathlib import Path
-from stagedml.syntax import Source, canonical
+from stagedml.fingerprint.syntax import Source, canonical
 source = Source("m", None, text=Path(sys.argv[1]).read_text(encoding="utf-8"))
 print(canonical(source.tree))
 for name in sorted(source.bindings):

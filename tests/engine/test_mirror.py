@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stagedml.errors import ConfigError, FetchError
-from stagedml.mirror import Mirror, check_url, read_mirror
+from stagedml.fetch.mirror import Mirror, check_url, read_mirror
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_url_cannot_leave_the_folder(mirror_file: Path, rest: str) -> None:
 @given(rest=st.text(alphabet="./%2eFa\\", max_size=12))
 def test_no_url_leaves_the_folder(rest: str) -> None:
     """Whatever a URL looks like, what it maps to lies below the mapped folder."""
-    from stagedml.mirror import Target
+    from stagedml.fetch.mirror import Target
 
     folder = Path(__file__).parent
     mirror = Mirror((("https://h.example/", Target("x", path=folder)),), folder / "mirror.json")

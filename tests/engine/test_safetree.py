@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stagedml.errors import FetchError, UnsafeArchiveError
-from stagedml.safetree import Limits, safe_name
-from stagedml.unpack import unpack
+from stagedml.fetch.safetree import Limits, safe_name
+from stagedml.fetch.unpack import unpack
 
 
 def test_modes(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ import pytest
 from archives import FILES, TAR_MODES, contents, refused, tarred, zipped
 
 from stagedml.errors import FetchError
+from stagedml.fetch.unpack import packed_name, unpack
 from stagedml.progress import Progress
-from stagedml.unpack import packed_name, unpack
 
 ZIP_METHODS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
 PACKERS: dict[str, Callable[[bytes], bytes]] = {

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from stagedml.syntax import Source
+    from stagedml.fingerprint.syntax import Source
 
 ENGINE = "stagedml"
 _COLLECTION = "stagedml.stages"
@@ -139,7 +139,7 @@ def _parse_file(module: str, path: Path, *, is_package: bool) -> Source | None:
 
 
 def _parse(module: str, path: Path | None, *, text: str | bytes, is_package: bool) -> Source | None:
-    from stagedml.syntax import Source
+    from stagedml.fingerprint.syntax import Source
 
     try:
         return Source(module, path, text=text, is_package=is_package)

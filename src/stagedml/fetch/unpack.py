@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import IO, cast
 
 from stagedml.errors import FetchError, UnsafeArchiveError
+from stagedml.fetch.safetree import CHUNK, Limits, SafeTree
 from stagedml.progress import Progress
-from stagedml.safetree import CHUNK, Limits, SafeTree
 
 MAGIC = {b"PK\x03\x04": "zip", b"PK\x05\x06": "zip", b"\x1f\x8b": "gz", b"BZh": "bz2", b"\xfd7zXZ\0": "xz"}
 TAR_SUFFIXES = (".tar.gz", ".tar.bz2", ".tar.xz", ".tgz", ".tbz2", ".tbz", ".txz")

@@ -21,12 +21,12 @@ from functools import partial
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Literal
 
-from stagedml.sources import ENGINE, Modules, is_engine, module_name
+from stagedml.fingerprint.sources import ENGINE, Modules, is_engine, module_name
 
 if TYPE_CHECKING:
     import ast
 
-    from stagedml.syntax import Import, Ref, Source
+    from stagedml.fingerprint.syntax import Import, Ref, Source
 
 Fingerprint = dict[str, str]
 Change = tuple[Literal["added", "changed", "removed"], str]
@@ -141,7 +141,7 @@ class _Walk:
 
     def _enter_annotations(self, source: Source, node: ast.AST) -> None:
         """The classes of a realizer's parameters: it may call their methods without naming them."""
-        from stagedml.syntax import parameter_types
+        from stagedml.fingerprint.syntax import parameter_types
 
         for annotation in parameter_types(node):
             for ref in source.references(annotation):
@@ -162,7 +162,7 @@ class _Walk:
     def _hash(
         self, source: Source, nodes: Sequence[ast.AST], *, key: str, outer: Sequence[ast.AST] = ()
     ) -> None:
-        from stagedml.syntax import canonical
+        from stagedml.fingerprint.syntax import canonical
 
         scopes = source.scopes(outer)
         texts: list[str] = []

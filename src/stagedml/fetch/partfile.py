@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from stagedml.checksum import Checksum, Digests, chunks_of
 from stagedml.errors import FetchError
+from stagedml.fetch.checksum import Checksum, Digests, chunks_of
 
 
 class PartFile:

@@ -22,13 +22,14 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from stagedml.build import Build
-from stagedml.checksum import Checksum, digests_of
 from stagedml.config import check_parts, promise
 from stagedml.errors import ChecksumError, ConfigError, FetchError
-from stagedml.localfiles import content_sum, copy_file, copy_tree
-from stagedml.mirror import Mirror, Source, check_url, read_mirror
+from stagedml.fetch.checksum import Checksum, digests_of
+from stagedml.fetch.localfiles import content_sum, copy_file, copy_tree
+from stagedml.fetch.mirror import Mirror, Source, check_url, read_mirror
 from stagedml.refs import DRef
-from stagedml.stage import Manager, hint, stage
+from stagedml.stage import Manager
+from stagedml.stagefunction import hint, stage
 
 Seen = dict[str, object]
 MIRROR_VARIABLE = "STAGEDML_MIRROR"
@@ -188,7 +189,7 @@ class _Wish:
 
 def _take_remote(b: Build, url: str, wish: _Wish) -> Seen:
     """Downloads to scratch, which a kill leaves as it is, and moves or unpacks it from there."""
-    from stagedml.download import download
+    from stagedml.fetch.download import download
 
     here = b.scratch / "download"
     resumed_at = 0
@@ -218,7 +219,7 @@ def _take_file(b: Build, file: Path, wish: _Wish, *, where: str = "", move: bool
     if wish.size not in (None, length):
         raise FetchError(f"wrong length: expected {wish.size:,} bytes, got {length:,}", where=where)
     if wish.mode == UNPACK:
-        from stagedml.unpack import unpack
+        from stagedml.fetch.unpack import unpack
 
         with b.progress(length, unit="B", desc=f"unpack {wish.filename}") as bar:
             unpack(file, wish.out, name=wish.filename, progress=bar)

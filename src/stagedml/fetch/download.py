@@ -28,9 +28,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from stagedml.checksum import Checksum
 from stagedml.errors import FetchError
-from stagedml.partfile import PartFile
+from stagedml.fetch.checksum import Checksum
+from stagedml.fetch.partfile import PartFile
 from stagedml.progress import Progress
 
 CHUNK = 1 << 18
