@@ -110,7 +110,7 @@ def _build(task: Task, key: str, fence: Callable[[], None]) -> RRef:
 
 
 def prepare(task: Task, key: str = "") -> Build:
-    """The build of a task (of that `task_key`), its folders made. Raises `MissingError` for a derivation without a realizer."""
+    """The build of a task (of that `task_key`), its folders made. `MissingError` without a realizer."""
     store, d = task.store, task.derivation
     if d.realizer is None:
         raise MissingError(
