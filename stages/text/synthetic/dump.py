@@ -80,13 +80,14 @@ def page_xml(page: Page, page_id: int) -> str:
     data = page.text.encode()
     digest = base36(int.from_bytes(hashlib.sha1(data).digest(), "big")).zfill(31)
     redirect = f"    <redirect title={quoteattr(page.redirect)} />\n" if page.redirect else ""
+    time = f"2026-01-{1 + page_id % 28:02}T{page_id % 24:02}:{page_id % 60:02}:00Z"
     media = "text/x-wiki" if page.model == "wikitext" else "text/plain"
     return (
         f"  <page>\n    <title>{escape(page.title)}</title>\n    <ns>{page.namespace}</ns>\n"
         f"    <id>{page_id}</id>\n{redirect}"
         f"    <revision>\n      <id>{100_000 + 7 * page_id}</id>\n"
         f"      <parentid>{100_000 + 7 * page_id - 3}</parentid>\n"
-        f"      <timestamp>2026-01-{1 + page_id % 28:02}T{page_id % 24:02}:{page_id % 60:02}:00Z</timestamp>\n"
+        f"      <timestamp>{time}</timestamp>\n"
         "      <contributor>\n        <username>Scribe</username>\n        <id>1</id>\n      </contributor>\n"
         f"      <model>{page.model}</model>\n      <format>{media}</format>\n"
         f'      <text bytes="{len(data)}" sha1="{digest}" xml:space="preserve">{escape(page.text)}</text>\n'
