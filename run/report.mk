@@ -5,7 +5,8 @@
 #   make html    renders out_html/Report.html, one file with everything in it
 #   make report  renders both in one go
 #
-#   SCALE=toy    the same stages in minutes, on the project's own small data; SCALE=full is the real thing
+#   SCALE=toy    the same stages in minutes, on the project's own small data; SCALE=full is the real thing,
+#                SCALE=smoke a few steps of everything
 #   DATA=folder  real data from a folder in place of downloads (README.md says how it is laid out)
 #   LIVE=1       shows what the cells print while a report is rendered
 #
@@ -20,12 +21,14 @@ EXPERIMENT ?= experiment.py
 TOP ?= ../..
 PYTHON ?= $(firstword $(wildcard $(TOP)/.venv/bin/python) python3)
 
-ifeq ($(filter $(SCALE),toy full),)
-$(error SCALE is toy or full, not "$(SCALE)")
+ifeq ($(filter $(SCALE),full toy smoke),)
+$(error SCALE is full, toy or smoke, not "$(SCALE)")
 endif
 export STAGEDML_SCALE := $(SCALE)
 # set even when empty: a data folder that the environment names for the tests is not meant for this
-export STAGEDML_DATA := $(if $(DATA),$(shell cd "$(DATA)" && pwd))
+# (a relative folder is meant from where make was called, which under make -C is $PWD)
+export STAGEDML_DATA := $(if $(DATA),$(shell \
+  { cd "$(PWD)" && cd "$(DATA)" && pwd; } 2> /dev/null || { cd "$(CURDIR)" && cd "$(DATA)" && pwd; } 2> /dev/null))
 ifeq ($(if $(DATA),$(STAGEDML_DATA),.),)
 $(error DATA="$(DATA)" is no folder)
 endif

@@ -210,8 +210,11 @@ class Log:
         self.path = path
         self._file: Any = None
         self._tail: list[str] = []
+        self._closed = False
 
     def write(self, text: str) -> None:
+        if self._closed:
+            return  # by a library whose handler kept the stream: this log is sealed in a realization
         if self._file is None:
             self._file = open(self.path, "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
         self._file.write(text)
@@ -228,8 +231,10 @@ class Log:
         return "\n".join("".join(self._tail).splitlines()[-TAIL_LINES:])
 
     def close(self) -> None:
+        self._closed = True
         if self._file is not None:
             self._file.close()
+            self._file = None
 
 
 class Tee:

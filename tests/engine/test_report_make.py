@@ -61,7 +61,7 @@ def test_report_renders_both_pages(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["SCALE=tiny"], 'SCALE is toy or full, not "tiny"'),
+        (["SCALE=tiny"], 'SCALE is full, toy or smoke, not "tiny"'),
         (["DATA=nowhere"], 'DATA="nowhere" is no folder'),
         (["PYTHON=/bin/false"], "has no stagedml"),
     ],
