@@ -81,9 +81,7 @@ def tokens(folder: Path, options: argparse.Namespace) -> str:
     rows = {"stagedml": program("tokenize_text", "ours", *arguments).answer}
     rows["HF tokenizers"] = program("tokenize_text", "huggingface", *arguments).answer
     if PARITY.exists():
-        rows["FullTokenizer"] = program(
-            "tokenize_text", "google", folder / "text.txt", vocab, python=PARITY
-        ).answer
+        rows["FullTokenizer"] = program("tokenize_text", "google", *arguments, python=PARITY).answer
     ours = rows["stagedml"]["seconds"]
     lines = [
         [name, f"{size['mb'] / a['seconds']:.2f}", f"{a['seconds'] / ours:.1f}", f"{a['tokens']:,}"]

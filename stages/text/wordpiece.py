@@ -16,6 +16,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,6 +144,24 @@ class WordPieceTokenizer:
         return self._table.encode((space_out(d).split("\n") for d in documents), whole_lines=False)
 
 
+class _Column:
+    """A growing array: appended to as a list, and joined to the array when it is wanted."""
+
+    def __init__(self, dtype: type[np.int64] | type[np.int32] | type[np.bool_]) -> None:
+        self._array: NDArray[Any] = np.zeros(0, dtype)
+        self.tail: list[Any] = []
+
+    def array(self) -> NDArray[Any]:
+        """All values so far."""
+        if self.tail:
+            self._array = np.concatenate([self._array, np.array(self.tail, self._array.dtype)])
+            self.tail.clear()
+        return self._array
+
+    def __len__(self) -> int:
+        return len(self._array) + len(self.tail)
+
+
 class _Table(dict[str, int]):
     """What stands between two spaces, to a number; and for each number its pieces and sentence marks."""
 
@@ -155,26 +174,25 @@ class _Table(dict[str, int]):
     def _reset(self) -> None:
         self.clear()
         self._words.clear()
-        self._flat: list[int] = []
-        self._lengths: list[int] = []
-        self._ends: list[bool] = []
-        self._starts: list[bool] = []
+        self._flat, self._lengths = _Column(np.int32), _Column(np.int64)
+        self._ends, self._starts = _Column(np.bool_), _Column(np.bool_)
 
     def __missing__(self, chunk: str) -> int:
-        known, count = self._words, 0
+        known, pieces, count = self._words, self._flat.tail, 0
         for word in self._tokenizer.words(chunk):
             ids = known.get(word)
             if ids is None:
                 ids = known[word] = [t.id for t in self._tokenizer._model.tokenize(word)]
-            self._flat.extend(ids)
+            pieces.extend(ids)
             count += len(ids)
-        index = self[chunk] = len(self._lengths)
-        self._lengths.append(count)
-        self._ends.append(ends_sentence(chunk))
-        self._starts.append(can_start(chunk))
+        index = self[chunk] = len(self)
+        self._lengths.tail.append(count)
+        self._ends.tail.append(ends_sentence(chunk))
+        self._starts.tail.append(can_start(chunk))
         return index
 
     def encode(self, documents: Iterable[Sequence[str]], *, whole_lines: bool) -> Encoded:
+        """The documents as ids; lines are sentences, or paragraphs to be split."""
         if len(self) > TABLE_WORDS or len(self._flat) > TABLE_PIECES:
             self._reset()
         look_up = self.__getitem__
@@ -187,19 +205,19 @@ class _Table(dict[str, int]):
                 line_ends.append(len(chunks))
             document_ends.append(len(line_ends))
         word = np.array(chunks, np.int64)
-        lengths = np.array(self._lengths, np.int64)
+        lengths = self._lengths.array()
         starts = np.concatenate([[0], np.cumsum(lengths)])
         counts = lengths[word]
         tokens_before = np.concatenate([[0], np.cumsum(counts)])
         within = np.arange(tokens_before[-1]) - np.repeat(tokens_before[:-1], counts)
-        ids = np.array(self._flat, np.int32)[np.repeat(starts[word], counts) + within]
-        lines_at = np.array(line_ends, np.int64)
+        ids = self._flat.array()[np.repeat(starts[word], counts) + within]
+        lines_at = np.array([0, *line_ends], np.int64)
         breaks = np.zeros(len(word) + 1, bool)
-        breaks[lines_at] = True
+        breaks[lines_at[1:]] = True
         if not whole_lines and len(word):
-            ends, begins = np.array(self._ends, bool), np.array(self._starts, bool)
+            ends, begins = self._ends.array(), self._starts.array()
             breaks[1:-1] |= ends[word[:-1]] & begins[word[1:]]
-        return _cut(ids, tokens_before, breaks, lines_at[np.array(document_ends, np.int64) - 1])
+        return _cut(ids, tokens_before, breaks, lines_at[np.array(document_ends, np.int64)])
 
 
 def _cut(

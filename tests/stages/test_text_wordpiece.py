@@ -94,6 +94,7 @@ def test_lines_are_sentences_where_they_are_given() -> None:
 
 def test_no_document_at_all() -> None:
     """Nothing in, nothing out."""
+    assert len(UNCASED.encode_lines([[], []]).ids) == 0
     encoded = UNCASED.encode_documents([])
     assert (len(encoded.ids), encoded.sentences.tolist(), encoded.documents.tolist()) == (0, [0], [0])
 
