@@ -124,7 +124,8 @@ def closure_of(args: argparse.Namespace, *, smoke: bool = False) -> Closure:
     parameters = checked_call(stage, parse_parameters(args.parameters))
     store = current_store()
     if smoke:
-        store = Store(f"{store.path}/smoke")
+        real, store = store, Store(f"{store.path}/smoke")
+        store.upstream = real
     from stagedml.code import strict
 
     m = Manager(store, smoke=smoke, strict=strict if args.strict else None)

@@ -32,6 +32,7 @@ from stagedml.matchers import match_latest
 from stagedml.refs import DRef, RRef
 from stagedml.reporter import Reporter
 from stagedml.running import announce
+from stagedml.share import take
 from stagedml.stage import Closure, Derivation
 from stagedml.store import Context, Record, Store
 
@@ -156,6 +157,9 @@ class Run:
                 self.store.quarantine(record.folder, "; ".join(problems))
             else:
                 newest[record.instance] = record
+        if not newest and self.store.upstream is not None:
+            for record in take(self.store, self.store.upstream, d.dref, context):
+                newest[record.instance] = self.store.record(record.rref)
         return [newest[i] for i in sorted(newest)]
 
     def _to_rebuild(self, d: Derivation, records: list[Record]) -> list[int]:

@@ -71,8 +71,10 @@ class Override:
 class Manager:
     """Collects the derivations that stages register.
 
-    With `smoke`, toy settings apply. `strict` gives the digest of a realizer's code (`stagedml.code.strict`),
-    which then is part of every identity: any change of code is another derivation.
+    With `smoke`, toy settings apply, and what they apply to (and all that depends on it) is marked in its
+    config; the rest, such as a download, is what it always was. `strict` gives the digest of a realizer's
+    code (`stagedml.code.strict`), which then is part of every identity: any change of code is another
+    derivation.
     """
 
     def __init__(
@@ -110,9 +112,8 @@ class Manager:
 
     def _edited(self, d: Derivation) -> Config:
         config = d.base
-        if self.smoke:
-            toy = dict(d.toy)
-            config = edit_config(config, lambda c: c.update(toy, smoke=True))
+        if self.smoke and (d.toy or any(self._is_toy(dep) for dep in config_deps(config))):
+            config = edit_config(config, lambda c: c.update(d.toy, smoke=True))
         if self.strict is not None and d.realizer is not None:
             code = self.strict(d.realizer)
             config = edit_config(config, lambda c: c.update(code=code))
@@ -124,6 +125,9 @@ class Manager:
                 if override.new_matcher is not None:
                     d.matcher = override.new_matcher
         return config
+
+    def _is_toy(self, dep: DRef) -> bool:
+        return dep in self.derivations and "smoke" in self.derivations[dep].config
 
     def _require(self, dep: DRef, d: Derivation) -> None:
         if dep in self.derivations:

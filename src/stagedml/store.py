@@ -74,6 +74,7 @@ class Store:
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self.path = os.path.abspath(os.fspath(path) if path is not None else default_path())
         self.readonly = False
+        self.upstream: Store | None = None  # whose realizations are taken instead of being built again
         self._configs: dict[str, Config] = {}
         self._derivations: dict[str, Any] = {}
         self._seen: dict[str, tuple[tuple[int, int, int], Record]] = {}  # records and how their files looked

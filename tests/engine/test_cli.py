@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from small import chain
+from small import chain, several
 
 from stagedml import Store, instantiate, match_some, mklens, realize, realizeMany, redefine
 from stagedml.cli import main
@@ -161,3 +161,17 @@ def test_smoke_builds_toys_elsewhere(store: Store, capsys: pytest.CaptureFixture
     rref = out.strip()
     toy = Store(f"{store.path}/smoke")
     assert Path(toy.path_of(rref), "deep/count.json").read_text() == "1"
+
+
+def test_smoke_takes_what_has_no_toy_settings_from_the_real_store(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A download that is there is not downloaded again; what depends on toys is marked and built."""
+    real = realize(instantiate(several))
+    status, out, err = run(capsys, "smoke", f"{SMALL}:several")
+    assert (status, out.strip()) == (0, real)
+    assert "0 built, 1 reused" in err
+    toy = Store(f"{store.path}/smoke")
+    assert toy.problems(toy.record(real), deep=True) == []
+    run(capsys, "verify")
+    assert realize(instantiate(several)) == real

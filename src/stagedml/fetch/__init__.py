@@ -1,7 +1,7 @@
 """Bringing data in: `fetchurl` from the network, `fetchlocal` from this machine.
 
 The stages are in `stages.py`. The rest are plain functions that know no store: downloading and resuming
-(`download`, `partfile`), checking (`checksum`), unpacking safely (`unpack`, `safetree`), mirrors, local files.
+(`download`, `partfile`), checking (`checksum`), unpacking safely (`unpack`, `safetree`), and mirrors.
 """
 
 from stagedml.fetch.stages import (
