@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,16 +119,14 @@ def write_scores(c: FinetuneConfig, tuned: Tuned, *, task: Task, rows: Mapping[s
     print(f"{task.name}, {rows['dev']:,} examples: {shown}")
 
 
-def run_submission(b: Build, *, count: int, diagnostic: bool, path: Path) -> None:
+def run_submission(b: Build, *, fields: Sequence[str], diagnostic: bool, path: Path) -> None:
     """Builds `glue-submission`."""
     lens = mklens(b)
     rows: dict[str, list[tuple[str, str]]] = {}
-    with b.progress(count, unit="task") as bar:
-        for i in range(count):
-            one = lens.finetuned[i]
+    with b.progress(len(fields), unit="task") as bar:
+        for field in fields:
+            one = lens.models[field]
             name = one.task_name.val
-            if name in rows:
-                raise DataError(f"two models for {name}", where="glue-submission")
             model = Path(one.model.syspath)
             rows[name] = _test_rows(
                 model,

@@ -30,7 +30,7 @@ class Scorer:
     def __init__(self, model: keras.Model, max_seq_length: int, *, tokens: int | None = None) -> None:
         self.boundaries = bucket_lengths(max_seq_length)
         self.tokens = tokens if tokens is not None else (GPU_TOKENS if on_accelerator() else CPU_TOKENS)
-        self.run = compiled(_head_outputs, model)  # type: ignore[arg-type]
+        self.run = compiled(_head_outputs, model)
 
     def outputs(self, data: Encoded) -> NDArray[np.float64]:
         """The head's outputs [N, C] in the order of the data, at the largest batch that fits in memory."""

@@ -9,15 +9,17 @@ return bert_finetune_glue(m, refbert, tfrecs, train_batch_size=16)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stagedml import Build, DRef, Lens, Manager, mklens, promise, stage
+from stagedml.errors import ConfigError
 
 from .fetch import pick_set
 from .recipe import FLAGS, Recipe, check_flags, default_epochs
-from .tasks import TASKS, find_task
+from .tasks import TASKS, field_name, find_task
 
 MAX_SEQ_LENGTH = 128  # of the records, as in Devlin et al. 2018
 
@@ -179,18 +181,30 @@ def bert_finetune_glue(
     )
 
 
+def glue_submission(m: Manager, finetuned: Sequence[DRef], *, diagnostic: DRef | None = None) -> DRef:
+    """Predicts the test sets of fine-tuned models and zips them for the GLUE server: `submission`.
+
+    `finetuned` are results of `bert_finetune_glue`, at most one a task; `diagnostic` the records of AX, which
+    the MNLI-m model answers. The log names the tasks that the server would miss. Raises `ConfigError`.
+    """
+    models: dict[str, DRef] = {}
+    for dref in finetuned:
+        name = str(mklens(dref).task_name.val)
+        if field_name(name) in models or name.upper() not in TASKS:
+            what = "two models for" if name.upper() in TASKS else "the server has no task"
+            raise ConfigError(f"{what} {name}", where="glue_submission")
+        models[field_name(name)] = dref
+    return submit(m, models=models, diagnostic=diagnostic)
+
+
 @stage(name="glue-submission")
-def glue_submission(
+def submit(
     b: Build,
-    finetuned: list,
+    models: dict[str, str],
     diagnostic: Lens | None = None,
     submission: Path = promise("submission.zip"),
 ) -> None:
-    """Predicts the test sets of fine-tuned models and zips them in the format of the GLUE server.
-
-    `finetuned` are results of `bert_finetune_glue`, at most one a task; `diagnostic` the records of AX, which
-    the MNLI-m model answers. The log names the tasks that the server would miss.
-    """
+    """The realizer of `glue_submission`."""
     from .pipeline import run_submission
 
-    run_submission(b, count=len(finetuned), diagnostic=diagnostic is not None, path=submission)
+    run_submission(b, fields=list(models), diagnostic=diagnostic is not None, path=submission)
