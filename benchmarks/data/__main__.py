@@ -1,4 +1,4 @@
-"""The data pipeline against its peers, in one run: extraction, tokens, examples, reading.
+"""The data pipeline against its peers, in one run: extraction, its quality, tokens, examples, reading.
 
     python -m benchmarks.data                       # all, a few minutes
     python -m benchmarks.data extract --copies 6    # one part, a larger dump
@@ -51,8 +51,7 @@ def extraction(folder: Path, options: argparse.Namespace) -> str:
     if PARITY.exists():
         out = folder / "gensim.json"
         cost = run(PARITY, "-m", "gensim.scripts.segment_wiki", "-f", single, "-o", out, "-w", "1")
-        texts = ["\n".join(a["section_texts"]) for a in corpus.read_json_lines(out)]  # type: ignore[arg-type]
-        rows.append(("gensim segment_wiki", cost, texts))
+        rows.append(("gensim segment_wiki", cost, corpus.read_segments(out)))
     ours = rows[1][1].cpu
     lines = []
     for name, cost, texts_or_none in rows:
@@ -72,6 +71,36 @@ def extraction(folder: Path, options: argparse.Namespace) -> str:
     ]
     note = f"{size['mb']:.0f} MB of XML, {size['articles']:.0f} articles"
     return f"{table(head, lines)}\n\n{note}; left-over: markup in 100,000 characters"
+
+
+def quality(folder: Path, options: argparse.Namespace) -> str:
+    """Articles, words and left-over markup of each real file, by each extractor."""
+    lines = []
+    for i, dump in enumerate(sorted((corpus.data_folder() / "wikipedia").iterdir())):
+        for name, texts in _texts_of(dump, folder / str(i)).items():
+            q = corpus.quality(texts)
+            lines.append([dump.name[:24], name, f"{len(texts)}", f"{q['words']:,}", f"{q['left']:.1f}"])
+            if options.samples:
+                target = Path(options.samples) / f"{i}-{name.split()[0]}.txt"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text("\n\n".join(texts), encoding="utf-8")
+    return table(["file", "extractor", "articles", "words", "left-over"], lines)
+
+
+def _texts_of(dump: Path, folder: Path) -> dict[str, list[str]]:
+    ours, theirs, segments = folder / "ours", folder / "wikiextractor", folder / "gensim.json"
+    ours.mkdir(parents=True)
+    program("extract_ours", dump, ours, "1", "1")
+    found = {"stagedml": [t for p in shard_paths(ours) for t in read_texts(p)]}
+    if (python := wikiextractor()) is not None:
+        command = [python, "-m", "wikiextractor.WikiExtractor", dump, "-o", theirs]
+        run(*command, "--json", "--no-templates", "-q", "--processes", "1")
+        texts = [str(a["text"]) for p in theirs.rglob("wiki_*") for a in corpus.read_json_lines(p)]
+        found["WikiExtractor"] = [t for t in texts if t.strip()]
+    if PARITY.exists():
+        run(PARITY, "-m", "gensim.scripts.segment_wiki", "-f", dump, "-o", segments, "-w", "1", "-m", "0")
+        found["gensim segment_wiki"] = corpus.read_segments(segments)
+    return found
 
 
 def tokens(folder: Path, options: argparse.Namespace) -> str:
@@ -125,6 +154,7 @@ def reading(folder: Path, options: argparse.Namespace) -> str:
 
 PARTS: dict[str, Callable[[Path, argparse.Namespace], str]] = {
     "extract": extraction,
+    "quality": quality,
     "tokens": tokens,
     "examples": examples,
     "read": reading,
@@ -138,6 +168,7 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=4, help="of the dump fragment, 6 MB of XML each")
     parser.add_argument("--megabytes", type=float, default=8, help="of text")
     parser.add_argument("--dupe", type=int, nargs="+", default=[1, 5], help="dupe_factor")
+    parser.add_argument("--samples", help="a folder for the texts of `quality`, to be read by eye")
     options = parser.parse_args()
     for part in options.part or PARTS:
         if part not in PARTS:

@@ -96,3 +96,13 @@ def quality(texts: list[str]) -> dict[str, float]:
 def read_json_lines(path: Path) -> list[dict[str, object]]:
     """The lines of a file of JSON."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def read_segments(path: Path) -> list[str]:
+    """The texts of a file that segment_wiki wrote."""
+    texts = []
+    for article in read_json_lines(path):
+        sections = article["section_texts"]
+        assert isinstance(sections, list)
+        texts.append("\n".join(map(str, sections)))
+    return texts

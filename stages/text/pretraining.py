@@ -27,16 +27,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stagedml.errors import ConfigError, DataError
 from stagedml.progress import Progress
+from stagedml.stages.text.documents import join, save_arrays, select
 from stagedml.stages.text.masking import Ids, Masking, examples, pretrain_schema
 from stagedml.stages.text.packing import pack_examples, packed_schema
 from stagedml.stages.text.pairs import Draws, make_pairs
 from stagedml.stages.text.parallel import Workers
 from stagedml.stages.text.shards import read_texts, shard_paths, write_whole
-from stagedml.stages.text.tfrecord import Schema
+from stagedml.stages.text.tfrecord import CHUNK, Schema
 from stagedml.stages.text.wordpiece import Encoded, WordPieceTokenizer, load_vocab
 
 FORMS = ("examples", "tokens", "packed")
@@ -55,7 +55,7 @@ class Pretraining:
     dupe_factor: int = 10
     seed: int = 12345
     bucket_bytes: int = 24 << 20  # of compressed text: 15 to 20 million tokens
-    shard_bytes: int = 256 << 20
+    shard_bytes: int = 128 << 20
 
     def check(self) -> None:
         """Raises `ConfigError` for settings that cannot work."""
@@ -108,46 +108,6 @@ def _tokens_path(job: _Job, i: int) -> Path:
 
 def _examples_path(job: _Job, bucket: int, dupe: int) -> Path:
     return job.scratch / f"examples-{bucket:06d}-{dupe:04d}.bin"
-
-
-def save_arrays(path: Path, **arrays: NDArray[Any]) -> None:
-    """An .npz file with the same bytes for the same arrays, whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as f:
-        np.savez(f, allow_pickle=False, **arrays)
-    part.replace(path)
-
-
-def join(parts: list[Encoded]) -> Encoded:
-    """Tokenized documents one after the other."""
-    tokens = np.cumsum([0, *(len(p.ids) for p in parts)])
-    sentences = np.cumsum([0, *(len(p.sentences) - 1 for p in parts)])
-    zero = np.zeros(1, np.int64)
-    return Encoded(
-        np.concatenate([np.zeros(0, np.int32), *(p.ids for p in parts)]),
-        np.concatenate([zero, *(p.sentences[1:] + t for p, t in zip(parts, tokens, strict=False))]),
-        np.concatenate([zero, *(p.documents[1:] + s for p, s in zip(parts, sentences, strict=False))]),
-    )
-
-
-def _runs(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The indices of runs [start, start + length), one after the other."""
-    ends = np.cumsum(lengths)
-    total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
-
-
-def select(text: Encoded, documents: NDArray[np.int64]) -> Encoded:
-    """Some of the documents, in the order given."""
-    first, count = text.documents[documents], np.diff(text.documents)[documents]
-    rows = _runs(first, count)
-    lengths = np.diff(text.sentences)[rows]
-    zero = np.zeros(1, np.int64)
-    return Encoded(
-        text.ids[_runs(text.sentences[rows], lengths)],
-        np.concatenate([zero, np.cumsum(lengths)]),
-        np.concatenate([zero, np.cumsum(count)]),
-    )
 
 
 def tokenize_shard(path: Path, tokenizer: WordPieceTokenizer) -> Encoded:
@@ -234,17 +194,28 @@ def _make(work: tuple[_Job, int, int]) -> int:
 def _mix(work: tuple[_Job, int, int, int]) -> int:
     """Pass 3: an output shard, gathered from all buckets and shuffled."""
     job, shard, buckets, record = work
-    parts = []
+    slices = []
     for bucket in range(buckets):
         for dupe in range(job.how.dupe_factor):
             path = _examples_path(job, bucket, dupe)
             with np.load(path.with_suffix(".npz")) as a:
                 first, last = int(a["borders"][shard]), int(a["borders"][shard + 1])
-            parts.append(np.fromfile(path, np.uint8, count=(last - first) * record, offset=first * record))
-    rows = np.concatenate(parts).reshape(-1, record)
+            slices.append((path, first, last - first))
+    rows = np.empty((sum(count for _, _, count in slices), record), np.uint8)
+    at = 0
+    for path, first, count in slices:
+        with path.open("rb") as f:
+            f.seek(first * record)
+            f.readinto(memoryview(rows[at : at + count]).cast("B") if count else bytearray())
+        at += count
+    order = Draws(job.how.seed, MIX, shard).permutation(len(rows))
     if len(rows):
-        rows = rows[Draws(job.how.seed, MIX, shard).permutation(len(rows))]
-        write_whole(job.scratch / _record_name(shard), rows.tobytes())
+        target = job.scratch / _record_name(shard)
+        part = target.with_name(f".{target.name}.part")
+        with part.open("wb") as f:
+            for start in range(0, len(rows), CHUNK):
+                f.write(rows[order[start : start + CHUNK]].tobytes())
+        part.replace(target)
     write_whole(job.scratch / f"mixed-{shard:06d}", str(len(rows)).encode())
     return len(rows)
 

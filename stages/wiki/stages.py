@@ -88,7 +88,7 @@ class TFRecordsConfig:
     seed: int = 12345
     tokenizer: str = "google-fulltokenizer"
     bucket_bytes: int = 24 << 20
-    shard_bytes: int = 256 << 20
+    shard_bytes: int = 128 << 20
     tfrecords: Path = promise("tfrecords")
 
 

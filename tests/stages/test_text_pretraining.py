@@ -14,8 +14,9 @@ import pytest
 
 from stagedml.errors import ConfigError, DataError
 from stagedml.progress import Progress
+from stagedml.stages.text.documents import join, select
 from stagedml.stages.text.masking import Masking
-from stagedml.stages.text.pretraining import Pretraining, build_records, join, read_index, schema_of, select
+from stagedml.stages.text.pretraining import Pretraining, build_records, read_index, schema_of
 from stagedml.stages.text.shards import shard_name, write_shard
 from stagedml.stages.text.tfrecord import map_records
 from stagedml.stages.text.wordpiece import SPECIAL, WordPieceTokenizer
