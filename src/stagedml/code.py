@@ -18,6 +18,7 @@ from stagedml.stage import Derivation, realizer_function
 from stagedml.store import Record, Store, write_atomic
 
 _known: dict[int, tuple[Any, str, Mapping[str, str]]] = {}
+_noted: set[str] = set()  # files that this process wrote or saw
 
 
 def code_of(realizer: Any) -> tuple[str, Mapping[str, str]]:
@@ -39,8 +40,10 @@ def record_code(store: Store, realizer: Any) -> str:
     """Puts a realizer's fingerprint among the store's notes; returns its digest."""
     digest, functions = code_of(realizer)
     path = f"{store.path}/notes/code-{digest}.json"
-    if not os.path.exists(path):
-        write_atomic(path, json.dumps(dict(functions), sort_keys=True).encode())
+    if path not in _noted:
+        if not os.path.exists(path):
+            write_atomic(path, json.dumps(dict(functions), sort_keys=True).encode())
+        _noted.add(path)
     return digest
 
 

@@ -20,6 +20,7 @@ from stagedml.errors import ConfigError, CorruptError, StoreError
 
 REF_DIGITS = 32
 PARALLEL_BYTES = 1 << 24  # below this one thread is faster than starting others
+SMALL_BYTES = 1 << 14
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 FileEntry = list[
     int | str
@@ -43,10 +44,8 @@ def normalize(value: object, where: str = "config") -> Json:
     Raises `ConfigError`, naming the place, for what has no stable bytes: NaN, infinities, text that is not
     Unicode, keys that are no strings, and every other type.
     """
-    if value is None or value is True or value is False:
-        return value
     kind = type(value)
-    if kind is int:
+    if value is None or kind in (int, bool) or (kind is str and value.isascii()):  # type: ignore[attr-defined]
         return value  # type: ignore[return-value]
     if isinstance(value, str):
         return _text(value, where)
@@ -109,6 +108,10 @@ def hash_file(path: str, on_bytes: Callable[[int], None] | None = None) -> str:
     """SHA-256 of a file's content, read in pieces: memory does not grow with the file."""
     with open(path, "rb", buffering=0) as f:
         if on_bytes is None:
+            start = f.read(SMALL_BYTES) or b""
+            if len(start) < SMALL_BYTES:  # the buffer for more would cost more than the file
+                return hashlib.sha256(start).hexdigest()
+            f.seek(0)
             return hashlib.file_digest(f, "sha256").hexdigest()
         h = hashlib.sha256()
         buffer = bytearray(1 << 20)

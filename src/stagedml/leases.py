@@ -55,7 +55,7 @@ class Lease:
     def check(self) -> None:
         """Raises `LostLease` when another process took over."""
         base, generation = _split(self.path)
-        if _owner(self.path).get("token") != self.token or _highest(base) != generation:
+        if not self._stands() or os.path.exists(f"{base}.{generation + 1}"):
             raise LostLease(
                 "another process took this build over", where=self.path, hint="its result will be used"
             )
@@ -66,8 +66,11 @@ class Lease:
         if generation > 1:
             for below in [g for g in _generations(base) if g < generation]:
                 _remove(f"{base}.{below}")
-        if _owner(self.path).get("token") == self.token and not _spare(self):
+        if self._stands() and not _spare(self):
             _remove(self.path)
+
+    def _stands(self) -> bool:
+        return f'"{self.token}"' in _read(f"{self.path}/owner.json")
 
 
 class Heart:

@@ -90,13 +90,12 @@ def devices() -> list[str]:
 
 
 _cpus = cache(os.cpu_count)  # asking the system is slow, next to a small build
-_environments: dict[tuple[str, str], str] = {}
+_environments: dict[tuple[str, bool, bool], str] = {}
 
 
 def environment(store: Store) -> str:
     """Records this process's environment once in the store's notes; returns its digest."""
-    seen = " ".join(devices())
-    key = (store.path, seen)
+    key = (store.path, "tensorflow" in sys.modules, "jax" in sys.modules)  # they see more devices
     if key not in _environments:
         uname = os.uname()
         data: Any = {
@@ -117,9 +116,10 @@ def provenance(
     store: Store, *, started: float, seconds: float, seed: int, index: int, resumes: list[str]
 ) -> dict[str, Any]:
     """The record of one build. `started` in seconds since the epoch, `seconds` by the monotonic clock."""
+    folder = os.getcwd()
     return {
         "who": _user(),
-        "host": os.uname().nodename,
+        "host": _host(),
         "pid": os.getpid(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": round(seconds, 3),
@@ -128,10 +128,15 @@ def provenance(
         "seed": seed,
         "resumes": resumes,
         "command": sys.argv,
-        "folder": os.getcwd(),
-        "git": git_state(os.getcwd()),
+        "folder": folder,
+        "git": git_state(folder),
         "environment": environment(store),
     }
+
+
+@cache
+def _host() -> str:
+    return os.uname().nodename
 
 
 @cache

@@ -18,10 +18,10 @@ read) shows whether anybody touched them; what looks touched is hashed again.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
-import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -311,7 +311,8 @@ class Store:
         apart = tuple(volatile)
         files: dict[str, FileEntry] = {}
         logs: dict[str, FileEntry] = {}
-        for name, entry in hash_tree(f"{prepared}/out").items():
+        manifest = hash_tree(f"{prepared}/out")
+        for name, entry in manifest.items():
             inside = any(name == v or name.startswith(v + "/") for v in apart)
             (logs if inside else files)[name] = entry
         hashed: Any = {"context": context, "files": files, "instance": {"index": index, "seed": seed}}
@@ -320,7 +321,7 @@ class Store:
         record["code"] = code
         for name, data in (("context.json", record), ("provenance.json", dict(provenance))):
             write_new(f"{prepared}/{name}", canonical(data), mode=0o444)
-        seal(prepared, durable=durable)
+        seal(prepared, manifest, durable=durable)
         folder = f"{self.path}/drv/{dref.folder}/{rref.digest}"
         try:
             os.rename(prepared, folder)
@@ -398,38 +399,30 @@ _HINT = "check its permissions and the space left, or give another one: --store 
 _VERIFY = "run `stagedml verify`: it puts what is damaged aside, and the next realize rebuilds it"
 
 
-def seal(folder: str, *, durable: bool = False) -> None:
+def seal(folder: str, manifest: Mapping[str, FileEntry], *, durable: bool = False) -> None:
     """Makes everything in a prepared realization read-only, with the one modification time."""
-    out = f"{folder}/out"
-    stack, folders = [out], []
-    while stack:
-        here = stack.pop()
-        folders.append(here)
-        with os.scandir(here) as entries:
-            for entry in entries:
-                if entry.is_symlink():
-                    os.utime(entry.path, (MTIME, MTIME), follow_symlinks=False)
-                elif entry.is_dir():
-                    stack.append(entry.path)
-                else:
-                    mode = entry.stat().st_mode
-                    os.chmod(entry.path, 0o555 if mode & stat.S_IXUSR else 0o444)
-                    os.utime(entry.path, (MTIME, MTIME))
-                    if durable:
-                        _sync(entry.path)
-    for name in ("context.json", "provenance.json", "log.txt"):
-        path = f"{folder}/{name}"
-        if os.path.exists(path):
-            if name == "log.txt":
-                os.chmod(path, 0o444)
+    folders = [f"{folder}/out"]
+    for name, (_, _, kind) in manifest.items():
+        path = f"{folder}/out/{name}"
+        if kind == "d":
+            folders.append(path)
+        elif kind == "l":
+            os.utime(path, (MTIME, MTIME), follow_symlinks=False)
+        else:
+            os.chmod(path, 0o555 if kind == "x" else 0o444)
+            os.utime(path, (MTIME, MTIME))
             if durable:
                 _sync(path)
-    for here in reversed(folders):
-        os.chmod(here, 0o555)
-        os.utime(here, (MTIME, MTIME))
+    with contextlib.suppress(FileNotFoundError):  # it is there when the stage printed something
+        os.chmod(f"{folder}/log.txt", 0o444)
+    for path in sorted(folders, reverse=True):  # the inner ones first
+        os.chmod(path, 0o555)
+        os.utime(path, (MTIME, MTIME))
         if durable:
-            _sync(here)
+            _sync(path)
     if durable:
+        for entry in os.listdir(folder):
+            _sync(f"{folder}/{entry}")
         _sync(folder)
 
 
@@ -458,8 +451,9 @@ def read_bytes(path: str) -> bytes:
     """A small file's content; less ceremony than `open`, which counts where there are thousands."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        data = os.read(fd, 1 << 16)
-        while piece := os.read(fd, 1 << 20):
+        data = piece = os.read(fd, 1 << 16)
+        while len(piece) >= 1 << 16:  # a file gives less than it was asked for only at its end
+            piece = os.read(fd, 1 << 16)
             data += piece
         return data
     finally:
