@@ -55,10 +55,14 @@ def _convert(args: Args, named: Named) -> str:
         out += [joiner, args[i + 1]]
         i += 2
     if i < len(args):
-        out.append(args[i])
+        out.append(POWER.sub(lambda m: f"{POWERS[m[1]]} ", args[i]))
     if i + 2 < len(args) and args[i] in {"ft", "lb", "st"} and NUMBER.match(args[i + 1]):
         out += [args[i + 1], args[i + 2]]
     return " ".join(out).replace(" – ", "–")
+
+
+POWER = re.compile(r"^e(3|6|9|12)(?=\D)")  # {{convert|5|e6acre}}
+POWERS = {"3": "thousand", "6": "million", "9": "billion", "12": "trillion"}
 
 
 def _date(args: Args, named: Named) -> str:
@@ -124,7 +128,7 @@ def _table() -> dict[str, Render]:
         abbr, abbrlink, tooltip, hover title, comment, smallcaps, small caps, sc, sup, sub, nsmdns,
         linktext, mono, code, var, mvar, math, italic title prefixed, keypress, key, as written, proper
         name, illm, ill, interlanguage link, red link, vanchor, visible anchor, anchored, formatnum,
-        spell, as of, bracket, bigger, ship, oldstyledate, audio, s, lj, не переведено, не переведено
+        spell, as of, bracket, bigger, ship, oldstyledate, s, lj, не переведено, не переведено
         2, не переведено 3, не переведено 4, число, comment, подсказка, s2, nobr, бо, iw, 仮リンク,
         link-en, link-ja, link-de, link-fr, tsl, ill2, le, lj, 補助漢字フォント, jis90フォント, lang-grc-gre
         """,
@@ -137,7 +141,8 @@ def _table() -> dict[str, Render]:
         нп4, нп3, нп2, нп, iw2, zh-tw, zhuyin2
         """,
     )
-    add(_last, "audio-ipa,colored text,legend inline")
+    add(_at(1), "audio")
+    add(_last, "colored text,legend inline")
     add(
         _quote,
         """
