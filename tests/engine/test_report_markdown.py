@@ -37,6 +37,14 @@ def test_a_table_aligns_numbers_and_keeps_cells_apart() -> None:
     ]
 
 
+def test_numbers_written_as_text_are_numbers() -> None:
+    """A column of counts with separators or percentages stands to the right; a mixed one does not."""
+    rules = markdown_table(["n", "share", "name"], [["1,234", "5 %", "MRPC"], ["7", "-0.5%", "3"]]).split(
+        "\n"
+    )[1]
+    assert rules == "| ----: | ----: | ---- |"
+
+
 def test_a_table_takes_links() -> None:
     """A link whose text has a bar in it is a cell like any other."""
     link = markdown_url("https://host/a b(c)", descr="x|[y]")

@@ -7,6 +7,7 @@ names them relative to that folder, and the renderer sees to it that the finishe
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from stagedml.errors import ConfigError, MissingError
 if TYPE_CHECKING:
     import altair
 
+_NUMBER = re.compile(r"[-+]?[\d,]+(\.\d+)?( ?%)?")
 PPI = 144  # twice the pixels of a plain screen
 
 
@@ -46,7 +48,8 @@ def markdown_image(filename: str, descr: str = "") -> str:
 
 
 def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, digits: int = 2) -> str:
-    """A Markdown table: floats with `digits` decimals, None as an empty cell, numbers to the right.
+    """A Markdown table: floats with `digits` decimals, None as an empty cell, numbers (and texts
+    such as "1,234" and "5 %") to the right.
 
     Raises `ConfigError` when a row has not one cell a header.
     """
@@ -95,6 +98,8 @@ def altair_print(chart: altair.TopLevelMixin, filename: str) -> None:
 
 
 def _is_number(value: object) -> bool:
+    if isinstance(value, str):
+        return _NUMBER.fullmatch(value) is not None
     return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
 
 

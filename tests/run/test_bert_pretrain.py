@@ -1,0 +1,81 @@
+"""The pre-training report: its folder runs from `make`, and so do the code blocks of the reference report."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RUN = Path(__file__).parents[2] / "run"
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the report's folder, its experiment realized at the smallest scale, in a store of its own."""
+    top = tmp_path_factory.mktemp("pretrain") / "a checkout"
+    here = top / "run" / "bert_pretrain"
+    ignored = shutil.ignore_patterns("out", "out_html", "data", "links", "__pycache__")
+    shutil.copytree(RUN / "bert_pretrain", here, ignore=ignored)
+    shutil.copy(RUN / "report.mk", here.parent)
+    done = run(here, "make", f"PYTHON={sys.executable}", "SCALE=smoke", "train")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return here
+
+
+def run(here: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """A command in the report's folder."""
+    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "STAGEDML_MIRROR", "STAGEDML_DATA")}
+    env |= {"STAGEDML_STORE": str(here / "store"), "STAGEDML_SCALE": "smoke", "REPOUT": str(here / "out")}
+    return subprocess.run(command, cwd=here, env=env, capture_output=True, text=True, check=False)
+
+
+def test_the_report_shows_what_was_trained(folder: Path) -> None:
+    """Rendering builds nothing more; the page has its tables, charts, stage graph and the code that ran."""
+    done = run(folder, "make", f"PYTHON={sys.executable}", "SCALE=smoke", "report")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "building" not in done.stderr
+    page = (folder / "out" / "Report.md").read_text(encoding="utf-8")
+    for expected in (
+        r"\| English Wikipedia +\| +\[enwiki-20200301",
+        r"\| minibert-pretrain-wiki-3L +\| +3 +\|",
+        r"\| +6 +\| +2 +\| +[\d.]+ +\| +[\d.]+ +\| +[\d.]+ +\|",
+        "def experiment_pretrain",
+        "Of the \\d+ moments",
+    ):
+        assert re.search(expected, page), expected
+    for picture in ("graph.png", "wallclock_accuracy.png", "training_loss.png"):
+        assert f"![]({picture})" in page
+        assert (folder / "out" / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_shown_is_kept(folder: Path) -> None:
+    """Every realization of the report has a link, which protects it from garbage collection."""
+    links = sorted(str(p.relative_to(folder / "links")) for p in (folder / "links").glob("*/*"))
+    models = [f"minibert-pretrain-wiki-{n}L{task}" for n in (3, 6) for task in ("", "-MNLI-m")]
+    assert links == sorted(f"{model}/epoch-{epoch}" for model in models for epoch in (1, 2))
+
+
+def test_the_code_of_the_reference_report_runs_as_it_is(folder: Path, real_data: Path) -> None:
+    """All code blocks, definitions first; they ask for the same stages as our report, so little is built."""
+    reference = real_data.parent / "reference" / "bert_pretrain_report.md"
+    if not reference.is_file():
+        pytest.skip("no reference documents beside the real data")
+    text = reference.read_text(encoding="utf-8")
+    blocks = re.findall(r"^``` python numberLines\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 7
+    first, *others = blocks
+    others.sort(key=lambda block: not block.startswith("def "))  # the appendices define what the rest uses
+    check = "print('epochs', calculate_pretrain_epoches(dataset_en, 64), len(data['accuracy']))\n"
+    (folder / "reference.py").write_text("\n".join([first, *others, check]), encoding="utf-8")
+    done = run(folder, sys.executable, "-W", "ignore", "reference.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "enwiki-20200301-pages-articles.xml.bz2" in done.stdout
+    assert "![](./wallclock_accuracy.png)" in done.stdout
+    assert re.search(r"^epochs 1\d+\.0 4$", done.stdout, re.MULTILINE)
+    assert "building" not in done.stderr
