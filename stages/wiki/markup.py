@@ -30,19 +30,22 @@ _UNWRAPPED = """
 DROPPED, UNWRAPPED = _DROPPED.split(), _UNWRAPPED.split()
 
 COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.S)
-NOWIKI = re.compile(r"<nowiki\s*>(.*?)</nowiki\s*>", re.S | re.I)
+NOWIKI = re.compile(r"<(?i:nowiki)\s*>(.*?)</(?i:nowiki)\s*>", re.S)
 MARKS = re.compile(r"[\[\]{}|'<>=*#:;_]")
-ELEMENT = re.compile(rf"<(/?)({'|'.join(DROPPED)})(?![\w-])([^<>]*)>", re.I)
-TAG = re.compile(rf"</?(?:{'|'.join(UNWRAPPED + DROPPED)})(?![\w-])[^<>]*/?>", re.I)
-BREAK = re.compile(r"<br\b[^<>]*>", re.I)
+# Case is ignored within groups only: a pattern that begins with a plain "<" is searched for ten times faster.
+ELEMENT = re.compile(rf"<(/?)((?i:{'|'.join(DROPPED)}))(?![\w-])([^<>]*)>")
+TAG = re.compile(rf"<(?i:/?(?:{'|'.join(UNWRAPPED + DROPPED)}))(?![\w-])[^<>]*>")
+BREAK = re.compile(r"<(?i:br)\b[^<>]*>")
 TEMPLATE = re.compile(r"\{\{((?:[^{}]++|\{(?!\{)|\}(?!\}))*+)\}\}")
 PARAMETER = re.compile(r"\{\{\{[^{}|]*+(?:\|([^{}]*+))?\}\}\}")
 TABLE_MARK = re.compile(r"^[ \t:*#]*\{\||^[ \t]*\|\}", re.M)
 LINK = re.compile(r"\[\[((?:[^\[\]]++|\[(?!\[)[^\[\]\n]*+\]|\[(?!\[)|\](?!\]))*+)\]\]")
 EXTERNAL = re.compile(
-    r"\[(?:(?:https?|ftp|irc|news|git|svn)://|//|mailto:)[^\s\[\]<>]*+[ \t\u00a0]*+([^\[\]\n]*+)\]", re.I
+    r"\[(?i:(?:https?|ftp|irc|news|git|svn)://|//|mailto:)[^\s\[\]<>]*+[ \t\u00a0]*+([^\[\]\n]*+)\]"
 )
-BARE_URL = re.compile(r"\b(?:https?|ftp)://[^\s<>\[\]|{}]+", re.I)
+BARE_URL = re.compile(r"(?:https?|ftp)://[^\s<>\[\]|{}]+")
+PLAIN_LINK = re.compile(r"\[\[([^\[\]|:#]+)\]\]")
+LABELLED_LINK = re.compile(r"\[\[[^\[\]|:]+\|([^\[\]|]*)\]\]")
 QUOTES = re.compile("'''''|'''|''")
 SWITCH = re.compile(r"__[^\W_a-z]+(?:_[^\W_a-z]+)*__")
 VARIANT = re.compile(r"-\{(?:[^{}|]*\|)?([^{}]*?)\}-")
@@ -145,6 +148,8 @@ class Cleaner:
             text = VARIANT.sub(lambda m: VARIANT_RULE.sub(r"\1", m.group(1)), text)
         if "[[" not in text:
             return text
+        # nine links of ten have no colon; a constant replacement costs no call of Python
+        text = LABELLED_LINK.sub(r"\1", PLAIN_LINK.sub(r"\1", text))
         text = _until_stable(LINK, lambda m: self._link(m.group(1)), text)
         if "[[" in text:  # never closed: a file's line goes, of another link only the brackets
             text = re.sub(
