@@ -31,6 +31,7 @@ from stagedml.core import (
     match_some,
     mkconfig,
     mklens,
+    protocol_rref_metric,
     realizeMany,
     redefine,
     te2float,
@@ -99,9 +100,9 @@ def experiment_allglue(n: int = 1) -> dict[str, list[RRef]]:
 
 
 def experiment_bs(n: int = 1, exclude: Sequence[str] = ()) -> dict[int, list[RRef]]:
-    """Fine-tunes on MRPC with several batch sizes, 5 epochs, the same learning rate."""
+    """Fine-tunes on MRPC with several batch sizes, the same epochs, the same learning rate."""
     runs = {
-        bs: redefine(all_minibert_finetune_glue, new_config=settings(bs, 5, exclude))
+        bs: redefine(all_minibert_finetune_glue, new_config=settings(bs, SCALE.study_epochs, exclude))
         for bs in SCALE.batch_sizes
     }
     results = realize_study(runs, num_instances=n, executor=executor())
@@ -113,7 +114,7 @@ def experiment_why(n: int = 1) -> dict[str, list[RRef]]:
     small, large = SCALE.batch_sizes[1], SCALE.batch_sizes[-1]
     times = large // small
     rate = mklens(instantiate(all_minibert_finetune_glue).dref).lr.val
-    finetune = partial(all_minibert_finetune_glue, train_epoches=5)
+    finetune = partial(all_minibert_finetune_glue, train_epoches=SCALE.study_epochs)
     runs = {
         f"batch {small}": partial(finetune, train_batch_size=small),
         f"batch {small}, no dropout in the head": partial(finetune, train_batch_size=small, dropout=0.0),
@@ -121,7 +122,7 @@ def experiment_why(n: int = 1) -> dict[str, list[RRef]]:
         f"batch {large}, no dropout in the head": partial(finetune, train_batch_size=large, dropout=0.0),
         f"batch {large}, rate x {times}": partial(finetune, train_batch_size=large, lr=rate * times),
         f"batch {large}, {times} x the epochs": partial(
-            finetune, train_batch_size=large, train_epoches=5 * times
+            finetune, train_batch_size=large, train_epoches=SCALE.study_epochs * times
         ),
     }
     results = realize_study(runs, num_instances=n, executor=executor())
@@ -156,12 +157,18 @@ def validation_curves(results: dict[int, list[RRef]]) -> pd.DataFrame:
 
 def official(rref: RRef) -> dict[str, float]:
     """The official metrics of a fine-tuning's task, in percent."""
-    from stagedml.core import protocol_rref_metric
-
     task = find_task(mklens(rref).task_name.val)
     return {name: 100 * protocol_rref_metric(rref, "evaluate", name) for name in task.official}
 
 
-def worst_errors(rref: RRef, count: int = 5) -> list[dict[str, str]]:
-    """The errors of the dev set that the model was surest of."""
-    return read_tsv(Path(mklens(rref).predictions.syspath) / "dev_worst.tsv")[:count]
+def measured(rref: RRef, metric: str) -> float | None:
+    """A metric of the dev set in percent; None where the task has no such metric."""
+    value = 100 * protocol_rref_metric(rref, "evaluate", metric)
+    return None if value != value else value
+
+
+def worst_errors(rref: RRef, count: int = 5) -> list[list[str]]:
+    """Line, texts, label, answer and certainty of the errors of the dev set that the model was surest of."""
+    rows = read_tsv(Path(mklens(rref).predictions.syspath) / "dev_worst.tsv")[:count]
+    keys = ("line", "text_a", "text_b", "label", "prediction")
+    return [[*(row[k] for k in keys), f"{float(row['probability']):.3f}"] for row in rows]

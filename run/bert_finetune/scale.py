@@ -3,7 +3,7 @@
 full          BERT-mini of Google and the whole of GLUE, downloaded
 toy           a random BERT of two layers and made-up tasks: minutes, and nothing to conclude from
 DATA=folder   the tasks in `folder/glue`, and the BERT in `folder/bert` if there is one (any form that
-              `bert_import` reads); SCALE=toy limits epochs, batch sizes and runs
+              `bert_import` reads); SCALE=toy limits batch sizes and runs
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Scale:
     finetune: Finetune
     tasks: list[str]
     epochs: int
+    study_epochs: int
     batch_sizes: list[int]
     runs: int
     cost: str
@@ -61,6 +62,7 @@ def _full() -> Scale:
         finetune=all_minibert_finetune_glue,
         tasks=glue_tasks(),
         epochs=4,
+        study_epochs=5,
         batch_sizes=[2, 8, 16, 32, 64],
         runs=5,
         cost=(
@@ -76,7 +78,8 @@ def _toy() -> Scale:
         text="made-up tasks",
         finetune=toy_finetune,
         tasks=glue_tasks(),
-        epochs=4,
+        epochs=10,
+        study_epochs=10,
         batch_sizes=[2, 8, 32],
         runs=2,
         cost="takes some minutes on two cores, no download.",
@@ -86,7 +89,7 @@ def _toy() -> Scale:
 def toy_finetune(m: Manager, task_name: str = "MRPC", num_instances: int = 1, **fields: Any) -> DRef:
     """A random BERT of two layers on a made-up task."""
     settings = {"lr": 3e-3, "max_seq_length": 32, **fields}
-    glue = all_toyglue(m, rows=512, dev_rows=128)
+    glue = all_toyglue(m, rows=1024, dev_rows=128)
     return finetune_refbert(
         m, all_toybert(m), task_name, refdataset=glue, num_instances=num_instances, **settings
     )
@@ -102,6 +105,8 @@ def _on_data(scale: Scale, data: Path) -> Scale:
     bert = data / "bert"
     return replace(
         scale,
+        epochs=_full().epochs,
+        study_epochs=_full().study_epochs,
         text=f"{', '.join(tasks)} of a data folder",
         finetune=partial(data_finetune, glue=glue, bert=bert if bert.exists() else None),
         tasks=tasks,

@@ -71,24 +71,10 @@ class GlueTable:
 
     def markdown(self) -> str:
         """The table as Markdown."""
-        header = [
-            "",
-            "average_bert",
-            "average_glue",
-            *(c for c, _, _ in COLUMNS),
-            "perplexity",
-            "eval loss",
-            "runs",
-        ]
-        second: list[object] = [
-            "",
-            "w/o WNLI",
-            "all tasks",
-            *(what for _, what, _ in COLUMNS),
-            "",
-            "masked LM",
-            "",
-        ]
+        names = [column for column, _, _ in COLUMNS]
+        shown = [what for _, what, _ in COLUMNS]
+        header = ["model", "average_bert", "average_glue", *names, "perplexity", "eval loss", "runs"]
+        second: list[object] = ["shown", "w/o WNLI", "all tasks", *shown, "", "masked LM", ""]
         body = [second]
         for row in [*self.published, *self.rows]:
             cells = ["/".join(_number(v) for v in row.cells.get(c, ())) for c, _, _ in COLUMNS]

@@ -20,7 +20,7 @@ PRELUDE = """
 import scale, dataclasses
 _toy = scale._toy
 scale._toy = lambda: dataclasses.replace(
-    _toy(), tasks=["MRPC", "RTE"], epochs=1, batch_sizes=[16, 32, 64], runs=2)
+    _toy(), tasks=["MRPC", "RTE"], epochs=1, study_epochs=1, batch_sizes=[16, 32, 64], runs=2)
 """
 
 
