@@ -36,7 +36,11 @@ from stagedml.stages.glue.menu import (
     all_minibert_finetune_glue,
     all_multibert_finetune_glue,
 )
+from stagedml.stages.glue.own import table_tfrecords
+from stagedml.stages.glue.predict import predict_texts
 from stagedml.stages.glue.stages import bert_finetune_glue, glue_submission, glue_tfrecords
+from stagedml.stages.glue.study import realize_study
+from stagedml.stages.glue.table import glue_row, glue_table
 from stagedml.stages.glue.tasks import glue_tasks
 from stagedml.stages.text.vocab import wordpiece_vocab
 from stagedml.stages.wiki.fetch import all_fetchenwiki, all_fetchruwiki, fetchwiki
@@ -82,12 +86,17 @@ __all__ = [
     "fetchlocal",
     "fetchurl",
     "fetchwiki",
+    "glue_row",
     "glue_submission",
+    "glue_table",
     "glue_tasks",
     "glue_tfrecords",
     "join",
     "minibert_pretrain_wiki",
     "partial",
+    "predict_texts",
+    "realize_study",
+    "table_tfrecords",
     "wikistat",
     "wordpiece_vocab",
 ]

@@ -83,6 +83,11 @@ def _parser() -> argparse.ArgumentParser:
         ("log", log_command, "what a realization's stage printed"),
     ):
         add(name, command, help_).add_argument("ref", help="a reference, a part of its digest, or a name")
+    sub = add(
+        "predict", predict_command, "what a fine-tuned model says of sentences, or of pairs (tab between)"
+    )
+    sub.add_argument("ref", help="a fine-tuned realization")
+    sub.add_argument("texts", nargs="*", help="sentences; without any, the lines of standard input")
     sub = add("diff", diff_command, "what differs between two realizations and all they were built from")
     sub.add_argument("one")
     sub.add_argument("other")
@@ -224,6 +229,28 @@ def keep_command(args: argparse.Namespace) -> int:
 
     for name, functions in keep_code(closure_of(args)):
         print(f"kept     {name}  {', '.join(functions)}")
+    return 0
+
+
+def predict_command(args: argparse.Namespace) -> int:
+    import importlib
+
+    from stagedml.browse import resolve
+    from stagedml.errors import DataError
+
+    texts = args.texts or [line.rstrip("\n") for line in sys.stdin]
+    if not texts:
+        raise DataError(
+            "no sentences", hint='write them after the reference: stagedml predict REF "A fine film."'
+        )
+    pairs = [text.split("\t") for text in texts]
+    if len({len(p) for p in pairs}) > 1 or len(pairs[0]) > 2:
+        raise DataError("all lines must hold one sentence, or all two with a tab between them")
+    predict = importlib.import_module("stagedml.stages.glue.predict").predict_texts
+    second = [p[1] for p in pairs] if len(pairs[0]) == 2 else None
+    rref = resolve(current_store(), args.ref)
+    for text, answer in zip(texts, predict(rref, [p[0] for p in pairs], second), strict=True):
+        print(f"{answer.label}\t{answer.probability:.4f}\t{text}")
     return 0
 
 
