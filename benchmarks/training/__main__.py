@@ -8,7 +8,8 @@
 
 Every implementation lives in a process of its own; they take turns, a few steps a turn, so that what else
 the machine does falls on all alike. Printed: sequences per wall second and per CPU second (medians over
-turns), and ratios of medians to ours. Read the CPU column on a machine that others use too.
+turns), and ratios of medians to ours. On a machine that others use too, give
+--threads 1 and read the CPU columns: threads that wait for each other burn CPU time.
 """
 
 from __future__ import annotations
@@ -61,8 +62,14 @@ def worker(name: str, s: Setting) -> None:
         print(json.dumps(answer), file=out, flush=True)
 
 
-def measure(names: list[str], s: Setting, turns: int, steps: int) -> dict[str, list[dict[str, float]]]:
-    """Starts a process for each and lets them take turns."""
+def measure(
+    names: list[str], s: Setting, turns: int, steps: int, threads: int
+) -> dict[str, list[dict[str, float]]]:
+    """Starts a process for each and lets them take turns; `threads` 0 leaves the number to them."""
+    limits = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    if threads:
+        env |= dict.fromkeys(limits, str(threads))
     processes = {}
     for name in names:
         command = [
@@ -74,7 +81,6 @@ def measure(names: list[str], s: Setting, turns: int, steps: int) -> dict[str, l
             "--setting",
             json.dumps(asdict(s)),
         ]
-        env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
         p = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
         processes[name] = p
         print(f"{name}: first losses {_answer(p)['loss']:.3f}", file=sys.stderr, flush=True)
@@ -113,6 +119,7 @@ def main() -> None:
     p.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     p.add_argument("--turns", type=int, default=5)
     p.add_argument("--steps", type=int, default=2)
+    p.add_argument("--threads", type=int, default=0, help="1: CPU seconds hold on a busy machine too")
     p.add_argument("--only", nargs="+", choices=MAKERS, default=["ours", "huggingface", "tfmodels"])
     p.add_argument("--worker", choices=MAKERS, help=argparse.SUPPRESS)
     p.add_argument("--setting", help=argparse.SUPPRESS)
@@ -124,13 +131,16 @@ def main() -> None:
     if a.preset:
         layers, hidden = PRESETS[a.preset]["num_hidden_layers"], PRESETS[a.preset]["hidden_size"]
     s = Setting(layers, hidden, a.vocab, a.batch, a.length, 20, a.precision)
-    results = measure(a.only, s, a.turns, a.steps)
+    results = measure(a.only, s, a.turns, a.steps, a.threads)
     rate = {
         n: {k: a.steps * s.batch / statistics.median(r[k] for r in rs) for k in ("wall", "cpu")}
         for n, rs in results.items()
     }
     gflop = BertConfig(**s.sizes).train_flops(s.length, s.predictions) / 1e9
-    print(f"\n{s}: {gflop:.2f} GFLOP a sequence, {a.turns} turns of {a.steps} steps\n")
+    print(
+        f"\n{s}: {gflop:.2f} GFLOP a sequence, {a.turns} turns of {a.steps} steps, "
+        f"threads {a.threads or 'as they come'}\n"
+    )
     print("| implementation | sequences/s | per CPU second | GFLOP/s | ours / this (wall) | (CPU) |")
     print("| --- | --- | --- | --- | --- | --- |")
     first = rate[a.only[0]]

@@ -1,7 +1,14 @@
-"""The element-wise work of BERT: dropout, activations, layer norm, softmax."""
+"""The element-wise work of BERT: dropout, activations, layer norm, softmax, cross entropy.
+
+On a CPU, TensorFlow runs each operation as a pass over memory, and these passes cost as much as the matrix
+products do; so GELU and the cross entropy have gradients written out, and dropout draws bytes, not floats.
+Measured effects are in docs/performance.md. On JAX the compiler fuses the plain formulas.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import keras
@@ -10,35 +17,67 @@ from keras import ops
 
 Tensor = Any
 GOLDEN = 0x1E3779B9  # odd and large: neighbouring sites get unrelated keys
+LEVELS = 256  # of a random byte
+
+
+def _on_tensorflow() -> bool:
+    return bool(keras.backend.backend() == "tensorflow")
 
 
 def dropout(x: Tensor, rate: float, seed: Tensor | None, *, site: int) -> Tensor:
-    """Zeroes each element with probability `rate`, scales the others by 1/(1-rate).
+    """Zeroes each element with probability `rate`, scales the others so that the mean stays.
 
-    `seed` is int32 [2]; `site` numbers the places in the model, so that each draws its own mask.
+    The probability is rounded to a 256th (0.1 becomes 26/256), the scale is that of the rounded one. `seed`
+    is int32 [2]; `site` numbers the places in the model, so that each draws its own mask.
     """
-    if rate == 0.0 or seed is None:
+    dropped = max(1, round(rate * LEVELS)) if rate > 0.0 else 0
+    if not dropped or seed is None:
         return x
-    keep = _keep_mask(x, rate, seed + np.array([site * GOLDEN & 0x3FFFFFFF, 0], np.int32))
-    return ops.where(keep, x * ops.cast(1.0 / (1.0 - rate), x.dtype), ops.zeros((), x.dtype))
+    key = seed + np.array([site * GOLDEN & 0x3FFFFFFF, 0], np.int32)
+    keep = ops.cast(_random_bytes(x, key) >= np.uint8(dropped), x.dtype)
+    return x * (keep * ops.cast(LEVELS / (LEVELS - dropped), x.dtype))
 
 
-def _keep_mask(x: Tensor, rate: float, seed: Tensor) -> Tensor:
-    if keras.backend.backend() == "jax":
+def _random_bytes(x: Tensor, key: Tensor) -> Tensor:
+    """Uniform uint8 in the shape of `x`."""
+    if not _on_tensorflow():
         import jax
 
-        key = jax.random.wrap_key_data(seed.astype("uint32"))
-        return jax.random.bernoulli(key, 1.0 - rate, x.shape)
+        return jax.random.bits(jax.random.wrap_key_data(key.astype("uint32")), x.shape, "uint8")
     import tensorflow as tf
 
-    return tf.random.stateless_uniform(tf.shape(x), seed) >= rate
+    size = tf.size(x)
+    words = tf.random.stateless_uniform([(size + 3) // 4], key, minval=None, maxval=None, dtype=tf.uint32)
+    return tf.reshape(tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:size], tf.shape(x))
 
 
 def activation(name: str, x: Tensor) -> Tensor:
     """`gelu` is the exact (erf) form, `gelu_new` and `gelu_pytorch_tanh` the tanh form."""
     if name == "relu":
         return ops.relu(x)
-    return ops.gelu(x, approximate=name != "gelu")
+    if name == "gelu" or not _on_tensorflow():
+        return ops.gelu(x, approximate=name != "gelu")
+    return ops.cast(_tf_gelu()(ops.cast(x, "float32")), x.dtype)  # bfloat16 arithmetic is slow on CPUs
+
+
+@cache
+def _tf_gelu() -> Callable[[Tensor], Tensor]:
+    """The tanh form as x * sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3): fewer passes than tanh."""
+    import tensorflow as tf
+
+    a = 2 * float(np.sqrt(2 / np.pi))
+    b = 0.044715 * a
+
+    @tf.custom_gradient
+    def gelu(x: Tensor) -> Any:
+        gate = tf.sigmoid(x * (a + b * (x * x)))
+
+        def gradient(dy: Tensor) -> Tensor:
+            return dy * (gate * (1.0 + x * (1.0 - gate) * (a + (3 * b) * (x * x))))
+
+        return x * gate, gradient
+
+    return gelu  # type: ignore[no-any-return]
 
 
 def layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
@@ -55,3 +94,39 @@ def softmax(scores: Tensor, bias: Tensor) -> Tensor:
     """Softmax over the last axis of `scores + bias`, in float32, in the type of `scores`."""
     probs = ops.softmax(ops.cast(scores, "float32") + bias, axis=-1)
     return ops.cast(probs, scores.dtype)
+
+
+def entropy_and_hits(labels: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """-log softmax(logits)[label], and 1 if no logit is above the label's: [...], [..., C] -> 2 x [...]."""
+    labels = ops.cast(labels, "int32")
+    if _on_tensorflow():
+        shape, classes = ops.shape(labels), logits.shape[-1]
+        loss, hits = _tf_entropy()(ops.reshape(logits, (-1, classes)), ops.reshape(labels, (-1,)))
+        return ops.reshape(loss, shape), ops.reshape(hits, shape)
+    chosen = ops.squeeze(ops.take_along_axis(logits, ops.expand_dims(labels, -1), axis=-1), -1)
+    hits = ops.cast(chosen >= ops.max(logits, axis=-1), "float32")
+    return ops.logsumexp(logits, axis=-1) - chosen, hits
+
+
+@cache
+def _tf_entropy() -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """The softmax kernel, two maxima and a scatter; the gradient is written into the probabilities.
+
+    log(sum exp) is the largest logit less the log of its probability, which never underflows.
+    """
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def entropy(logits: Tensor, labels: Tensor) -> Any:  # [R, C], [R]
+        probs = tf.nn.softmax(logits)
+        top = tf.reduce_max(logits, -1)
+        places = tf.stack([tf.range(tf.shape(logits)[0]), labels], 1)
+        chosen = tf.gather_nd(logits, places)
+        loss = top - tf.math.log(tf.reduce_max(probs, -1)) - chosen
+
+        def gradient(dloss: Tensor, dhits: Tensor) -> tuple[Tensor, None]:
+            return tf.tensor_scatter_nd_sub(probs * dloss[:, None], places, dloss), None
+
+        return (loss, tf.cast(chosen >= top, tf.float32)), gradient
+
+    return entropy  # type: ignore[no-any-return]

@@ -51,12 +51,15 @@ class Dense(Part):
 
     def __init__(self, inputs: int, units: int, *, dtype: Any, name: str) -> None:
         super().__init__(name=name, dtype=dtype)
+        self.inputs, self.units = inputs, units
         self.kernel = self.add_weight(name=f"{name}.kernel", shape=(inputs, units), initializer="zeros")
         self.bias = self.add_weight(name=f"{name}.bias", shape=(units,), initializer="zeros")
 
     def call(self, x: Tensor) -> Tensor:
         kernel, bias = ops.cast(self.kernel, x.dtype), ops.cast(self.bias, x.dtype)
-        return ops.add(ops.matmul(x, kernel), bias)
+        flat = ops.reshape(x, (-1, self.inputs))  # two dimensions: TensorFlow then fuses the bias
+        y = ops.add(ops.matmul(flat, kernel), bias)
+        return ops.reshape(y, (*ops.shape(x)[:-1], self.units))
 
 
 class LayerNorm(Part):

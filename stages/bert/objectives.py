@@ -11,6 +11,8 @@ from typing import Any
 
 from keras import ops
 
+from stagedml.stages.bert.kernels import entropy_and_hits
+
 Tensor = Any
 Batch = Mapping[str, Tensor]
 Scalars = dict[str, Tensor]
@@ -27,13 +29,7 @@ class Objective:
 
 def cross_entropy(labels: Tensor, logits: Tensor) -> Tensor:
     """-log softmax(logits)[label] over the last axis: [...], [..., C] -> [...]."""
-    return ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
-
-
-def _correct(labels: Tensor, logits: Tensor) -> Tensor:
-    return ops.cast(
-        ops.equal(ops.cast(ops.argmax(logits, axis=-1), "int32"), ops.cast(labels, "int32")), "float32"
-    )
+    return entropy_and_hits(labels, logits)[0]
 
 
 def example_weights(batch: Batch) -> Tensor:
@@ -56,16 +52,12 @@ def pretraining_objective(*, nsp: bool = True) -> Objective:
 
     def sums(outputs: Mapping[str, Tensor], batch: Batch) -> Scalars:
         weights = ops.cast(batch["masked_lm_weights"], "float32")  # [B, P]
-        labels, logits = batch["masked_lm_ids"], outputs["mlm_logits"]  # [B, P], [B, P, V]
-        out = {
-            "mlm_loss": ops.sum(weights * cross_entropy(labels, logits)),
-            "mlm_accuracy": ops.sum(weights * _correct(labels, logits)),
-        }
+        losses, hits = entropy_and_hits(batch["masked_lm_ids"], outputs["mlm_logits"])  # [B, P]
+        out = {"mlm_loss": ops.sum(weights * losses), "mlm_accuracy": ops.sum(weights * hits)}
         if nsp:
-            labels, logits = ops.reshape(batch["next_sentence_labels"], (-1,)), outputs["nsp_logits"]
-            rows = example_weights(batch)
-            out["nsp_loss"] = ops.sum(rows * cross_entropy(labels, logits))
-            out["nsp_accuracy"] = ops.sum(rows * _correct(labels, logits))
+            labels, rows = ops.reshape(batch["next_sentence_labels"], (-1,)), example_weights(batch)  # [B]
+            losses, hits = entropy_and_hits(labels, outputs["nsp_logits"])
+            out["nsp_loss"], out["nsp_accuracy"] = ops.sum(rows * losses), ops.sum(rows * hits)
         return out
 
     return Objective(sums, counts, ("mlm_loss", "nsp_loss") if nsp else ("mlm_loss",))
@@ -80,11 +72,8 @@ def classification_objective(head: str, *, labels: str = "label_ids") -> Objecti
 
     def sums(outputs: Mapping[str, Tensor], batch: Batch) -> Scalars:
         rows, logits = example_weights(batch), outputs[head]  # [B], [B, C]
-        wanted = ops.cast(ops.reshape(batch[labels], (-1,)), "int32")
-        return {
-            "loss": ops.sum(rows * cross_entropy(wanted, logits)),
-            "accuracy": ops.sum(rows * _correct(wanted, logits)),
-        }
+        losses, hits = entropy_and_hits(ops.reshape(batch[labels], (-1,)), logits)
+        return {"loss": ops.sum(rows * losses), "accuracy": ops.sum(rows * hits)}
 
     return Objective(sums, counts)
 
@@ -112,11 +101,9 @@ def token_objective(head: str, *, labels: str = "token_labels", weights: str = "
         return {"loss": tokens, "accuracy": tokens}
 
     def sums(outputs: Mapping[str, Tensor], batch: Batch) -> Scalars:
-        chosen, wanted = ops.cast(batch[weights], "float32"), ops.cast(batch[labels], "int32")  # [B, S]
-        return {
-            "loss": ops.sum(chosen * cross_entropy(wanted, outputs[head])),
-            "accuracy": ops.sum(chosen * _correct(wanted, outputs[head])),
-        }
+        chosen = ops.cast(batch[weights], "float32")  # [B, S]
+        losses, hits = entropy_and_hits(batch[labels], outputs[head])
+        return {"loss": ops.sum(chosen * losses), "accuracy": ops.sum(chosen * hits)}
 
     return Objective(sums, counts)
 
