@@ -17,6 +17,7 @@ from stagedml.store import Record, Store
 
 _ABSENT = object()
 CANDIDATES = 50
+CLOSEST = 5
 
 
 class Difference(NamedTuple):
@@ -49,9 +50,7 @@ class Index:
     def nearest(self, config: Config, dref: DRef) -> Nearest | None:
         """The realization that `config` is nearest to; None when nothing of its name was ever built."""
         best: Nearest | None = None
-        for other in self._by_name.get(dref.name, [])[-CANDIDATES:]:
-            if other == dref:
-                continue
+        for other in self._likely(config, [d for d in self._by_name.get(dref.name, []) if d != dref]):
             try:
                 records = self.store.records(other)
                 found = list(differences(self.store, self.store.config(other), config)) if records else []
@@ -60,6 +59,18 @@ class Index:
             if records and (best is None or _rank(found, records[-1]) < _rank(best.differences, best.record)):
                 best = Nearest(records[-1], found)
         return best
+
+    def _likely(self, config: Config, drefs: list[DRef]) -> list[DRef]:
+        """The few that share the most fields: comparing in depth follows all dependencies."""
+        scores: list[tuple[int, DRef]] = []
+        for dref in drefs[-CANDIDATES:]:
+            try:
+                before = self.store.config(dref).peek()
+            except StagedmlError:
+                continue  # as above
+            scores.append((sum(before.get(k) == v for k, v in config.peek().items()), dref))
+        scores.sort(key=lambda s: -s[0])
+        return [dref for _, dref in scores[:CLOSEST]]
 
 
 def _rank(found: list[Difference], record: Record) -> tuple[int, int]:
