@@ -8,7 +8,6 @@ single lines in Latin-1.
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +59,8 @@ def open_source(path: Path) -> Source:
         raise DataError(
             "no such file or folder", where=str(path), hint="give a GLUE folder or an official zip"
         )
+    import zipfile  # not at the top: the menu imports this module
+
     if not zipfile.is_zipfile(path):
         raise DataError("neither a folder nor a zip archive", where=str(path))
     return zipfile.Path(path)
