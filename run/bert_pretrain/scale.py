@@ -10,6 +10,7 @@ at any scale. Nothing in the stages knows of scales.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -220,6 +221,7 @@ def add_mirror(folder: Path, targets: Mapping[str, str]) -> None:
         place = target.remote or str(target.path)
         mappings[prefix] = {"folder": place, "as": target.subfolder} if target.subfolder else place
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "mirror.json"
-    file.write_text(json.dumps({**mappings, **targets}, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps({**mappings, **targets}, indent=1) + "\n"
+    file = folder / f"mirror-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"  # another run has its own
+    file.write_text(text, encoding="utf-8")
     os.environ[MIRROR_VARIABLE] = str(file)

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Sequence
 
-from stagedml.garbage import link
 from stagedml.refs import RRef
 from stagedml.store import current_store
 
@@ -22,6 +21,8 @@ def linkrref(rref: RRef, path: str | os.PathLike[str] | Sequence[str], *, verbos
     As long as the link stands, the realization and all that it was built from are kept. An older link of
     that name is replaced. `verbose` says so on stderr. Raises `ConfigError` where something else is there.
     """
+    from stagedml.garbage import link
+
     parts = [os.fspath(path)] if isinstance(path, (str, os.PathLike)) else list(path)
     made = link(current_store(), rref, os.path.join(*parts))
     if verbose:

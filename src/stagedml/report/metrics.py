@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +63,8 @@ def metric_summary(rrefs: Iterable[RRef], op: str, metric: str) -> MetricSummary
 
 def summarize(values: Iterable[float]) -> MetricSummary:
     """Mean, deviation, minimum and maximum of some numbers. Raises `MissingError` when there are none."""
+    import statistics  # imports half of the numeric library, for this function only
+
     sample = tuple(values)
     if not sample:
         raise MissingError("no realizations to summarize", hint="realizeMany(...) returns them")
