@@ -205,8 +205,9 @@ def _mix(work: tuple[_Job, int, int, int]) -> int:
     at = 0
     for path, first, count in slices:
         with path.open("rb") as f:
-            f.seek(first * record)
-            f.readinto(memoryview(rows[at : at + count]).cast("B") if count else bytearray())
+            rows[at : at + count] = np.fromfile(f, np.uint8, count * record, offset=first * record).reshape(
+                -1, record
+            )
         at += count
     order = Draws(job.how.seed, MIX, shard).permutation(len(rows))
     if len(rows):

@@ -1,6 +1,6 @@
 """Wiki markup to prose, in passes of the regular-expression engine over the whole page.
 
-A parser that builds a tree (mwparserfromhell, 1 to 2 MB/s) gives more than prose needs. Here each construct
+A parser that builds a tree (mwparserfromhell, 1.2 MB/s) gives more than prose needs. Here each construct
 is removed or unwrapped from the inside out: a pattern that matches only the innermost `{{...}}` or `[[...]]`
 is applied until nothing matches. Every pattern is possessive, so that no page, however broken, takes more
 than a few passes of linear time. The order matters: references first (they hold most templates), templates

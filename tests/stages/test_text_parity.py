@@ -143,8 +143,8 @@ def sample(rows: list[tuple[list[int], int, list[int], list[int], bool]], mask_i
 def documents(real_data: Path) -> list[list[str]]:
     """Pieces of real articles as lists of sentences.
 
-    Short ones, because the length that a document's examples aim at is drawn once a document: of a hundred long
-    articles no two draws look alike.
+    Short ones, because the length that a document's examples aim at is drawn once a document: of a hundred
+    long articles no two draws look alike.
     """
     (path,) = (real_data / "wikipedia").glob("enwiki-l*.bz2")
     site = read_site(path)

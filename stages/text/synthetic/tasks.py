@@ -1,8 +1,9 @@
 """Two tasks in GLUE's file layout, whose answers depend on what the island's words mean.
 
-`MRPC`: do two passages speak of the same concept? The names and the words beside them differ, so that
-only who keeps which company tells. `SST-2`: does a critic praise or blame? In both the words of the dev and
-test sets are others than those of the train set: a model has to have met them elsewhere.
+`MRPC`: do two passages speak of the same concept? They share neither a name nor an English word of its
+company, so that only who keeps which company tells. `SST-2`: does a critic praise or blame? The names in the
+dev and test sets of the one, and the judgements in those of the other, are not in the train set: a model has
+to have met them elsewhere.
 """
 
 from __future__ import annotations
