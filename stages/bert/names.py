@@ -189,6 +189,31 @@ def tfmodels_map(layers: int, *, encoder: str) -> dict[str, Source]:
     return out
 
 
+def by_attribute(found: Mapping[str, Array]) -> Tensors:
+    """The functional `BertEncoder` numbers its layers; here they get the names of `BertEncoderV2`."""
+    mark, ends = "/layer_with_weights-", "3/gamma"  # the fourth is the norm of the embeddings
+    roots = [name.removesuffix(mark + ends) for name in found if name.endswith(mark + ends)]
+    if len(roots) != 1:
+        return dict(found)
+    start = roots[0] + mark
+    split = {n: n.removeprefix(start).split("/", 1) for n in found if n.startswith(start)}
+    last = max(int(number) for number, _ in split.values())
+    fixed = (
+        "_embedding_layer",
+        "_position_embedding_layer",
+        "_type_embedding_layer",
+        "_embedding_norm_layer",
+    )
+
+    def layer(number: int) -> str:
+        if number < len(fixed):
+            return fixed[number]
+        return "_pooler_layer" if number == last else f"_transformer_layers/{number - len(fixed)}"
+
+    names = {n: f"{roots[0]}/{layer(int(number))}/{rest}" for n, (number, rest) in split.items()}
+    return {names.get(n, n): value for n, value in found.items()}
+
+
 def tfmodels_heads_map(prefix: str) -> dict[str, Source]:
     """The rest of a `BertPretrainerV2` below `prefix` ("model/" or "").
 

@@ -112,7 +112,9 @@ def _trainer(c: OfficialConfig, records: Path, sizes: dict[str, Any], *, seed: i
         seed=seed,
     )
     model = bert.PretrainerConfig(
-        encoder=encoders.EncoderConfig(type="bert", bert=encoder), cls_heads=[head], mlm_activation="gelu"
+        encoder=encoders.EncoderConfig(type="bert_v2", bert_v2=encoder),
+        cls_heads=[head],
+        mlm_activation="gelu",
     )
     task = masked_lm.MaskedLMTask(masked_lm.MaskedLMConfig(model=model, train_data=data))
     decay = {

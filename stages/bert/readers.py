@@ -20,6 +20,7 @@ from stagedml.stages.bert.names import (
     Source,
     Tensors,
     bare,
+    by_attribute,
     encoder_entries,
     mlm_entries,
     nsp_entries,
@@ -104,11 +105,11 @@ def read_tf1(prefix: Path, config_file: Path | None = None) -> Checkpoint:
 
 
 def read_tfmodels(prefix: Path, *, hidden_act: str = "gelu_new") -> Checkpoint:
-    """A checkpoint of TF-Models: a `BertPretrainerV2` or `BertEncoderV2`, whole or by `checkpoint_items`.
+    """A checkpoint of TF-Models: a `BertPretrainerV2` or its encoder, whole or by `checkpoint_items`.
 
-    Sizes are those of the tensors.
+    The encoder may be a `BertEncoderV2` or the functional `BertEncoder`. Sizes are those of the tensors.
     """
-    found = {k.removesuffix(SUFFIX): v for k, v in _tf_tensors(prefix).items()}
+    found = by_attribute({k.removesuffix(SUFFIX): v for k, v in _tf_tensors(prefix).items()})
     ends = "/_position_embedding_layer/embeddings"
     encoders = [name.removesuffix(ends) for name in found if name.endswith(ends)]
     if len(encoders) != 1:

@@ -171,6 +171,31 @@ def test_a_tfmodels_checkpoint_reads_whole_and_computes_the_same(tmp_path: Path,
         np.testing.assert_allclose(mine["nsp_logits"], out["next_sentence"], atol=1e-5)
 
 
+def test_the_functional_encoder_of_tfmodels_reads_whole_too(tmp_path: Path) -> None:
+    """`BertEncoder`, whose checkpoints number the layers, gives the same outputs."""
+    import tensorflow as tf
+    from official.nlp.modeling import networks
+
+    from stagedml.stages.bert.checkpoint import fill
+    from stagedml.stages.bert.model import BertTasks, Head
+    from stagedml.stages.bert.names import encoder_entries
+    from stagedml.stages.bert.readers import read_checkpoint
+
+    c = small_config()
+    theirs = networks.BertEncoder(
+        vocab_size=c.vocab_size, hidden_size=32, num_layers=2, num_attention_heads=4, inner_dim=64, dict_outputs=True,
+        max_sequence_length=24, type_vocab_size=2,
+    )  # fmt: skip
+    tf.train.Checkpoint(encoder=theirs).write(str(tmp_path / "ckpt"))
+    found = read_checkpoint(tmp_path)
+    assert found.config == c
+    ours = BertTasks(found.config, {"x": Head(2)})
+    fill(ours, encoder_entries(c), found.tensors, "checkpoint")
+    batch = pretraining_arrays(8)
+    inputs = {k: v for k, v in tfmodels_inputs(batch).items() if k != "masked_lm_positions"}
+    np.testing.assert_allclose(ours.encoder(batch)[1], theirs(inputs)["pooled_output"], atol=1e-5)
+
+
 def test_gradients_and_losses_equal_tfmodels(tmp_path: Path) -> None:
     """The loss of TF-Models' masked-LM task and its gradients, on `BertPretrainerV2`'s weights."""
     import tensorflow as tf
