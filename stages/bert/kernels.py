@@ -68,7 +68,6 @@ def _tf_gelu() -> Callable[[Tensor], Tensor]:
     a = 2 * float(np.sqrt(2 / np.pi))
     b = 0.044715 * a
 
-    @tf.custom_gradient
     def gelu(x: Tensor) -> Any:
         gate = tf.sigmoid(x * (a + b * (x * x)))
 
@@ -77,7 +76,7 @@ def _tf_gelu() -> Callable[[Tensor], Tensor]:
 
         return x * gate, gradient
 
-    return gelu  # type: ignore[no-any-return]
+    return tf.custom_gradient(gelu)
 
 
 def layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
@@ -116,7 +115,6 @@ def _tf_entropy() -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """
     import tensorflow as tf
 
-    @tf.custom_gradient
     def entropy(logits: Tensor, labels: Tensor) -> Any:  # [R, C], [R]
         probs = tf.nn.softmax(logits)
         top = tf.reduce_max(logits, -1)
@@ -129,4 +127,4 @@ def _tf_entropy() -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
 
         return (loss, tf.cast(chosen >= top, tf.float32)), gradient
 
-    return entropy  # type: ignore[no-any-return]
+    return tf.custom_gradient(entropy)

@@ -49,6 +49,58 @@ class TensorBoard:
         self._writers.clear()
 
 
+class Meter:
+    """Rates of a training since they were last asked for, and memory.
+
+    Sequences, tokens and steps a second, and the share of the device's peak that the model's arithmetic
+    makes up (`mfu`, as in PaLM, arXiv:2204.02311).
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self._config, self._dtype = model.config, model.compute_dtype
+        self._peak: float | None = None
+        self.batch_rows = 0
+        self.start()
+
+    def start(self) -> None:
+        """Counts from here on."""
+        self._since = time.perf_counter()
+        self._steps = self._rows = self._tokens = 0
+        self._flops = 0.0
+
+    def count(self, batch: Mapping[str, Any]) -> None:
+        """One more step, on this batch."""
+        rows, length = batch["input_ids"].shape
+        predictions = batch["masked_lm_positions"].shape[1] if "masked_lm_positions" in batch else 0
+        self.batch_rows = rows
+        self._steps += 1
+        self._rows += rows
+        self._tokens += rows * length
+        self._flops += rows * self._config.train_flops(length, predictions)
+
+    def pause(self, seconds: float) -> None:
+        """Leaves out some seconds: they went into something else."""
+        self._since += seconds
+
+    def rates(self) -> dict[str, float]:
+        """The values for TensorBoard, after which counting starts anew."""
+        seconds = max(time.perf_counter() - self._since, 1e-9)
+        if self._peak is None:
+            self._peak = device_peak(self._dtype)
+        values = {
+            "steps_per_s": self._steps / seconds,
+            "sequences_per_s": self._rows / seconds,
+            "tokens_per_s": self._tokens / seconds,
+            "mfu": self._flops / seconds / self._peak,
+            "host_memory_mb": host_memory_mb(),
+        }
+        device = device_memory_mb()
+        if device is not None:
+            values["device_memory_mb"] = device
+        self.start()
+        return values
+
+
 def host_memory_mb() -> float:
     """The largest resident size this process has had."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -62,7 +62,7 @@ from stagedml.stages.bert.objectives import Objective
 from stagedml.stages.bert.optimizer import OptimizerSpec
 from stagedml.stages.bert.state import Progressed, load_state, save_state, states
 from stagedml.stages.bert.step import Step, array_of, make_step
-from stagedml.stages.bert.tblog import TensorBoard, device_memory_mb, device_peak, host_memory_mb
+from stagedml.stages.bert.tblog import Meter, TensorBoard
 
 __all__ = [
     "Evaluate",
@@ -189,17 +189,14 @@ class _Run:
         self.stop_signal: int | None = None
         self.last_save = time.perf_counter()
         self.save_cost = 0.0
-        self.window_start = (0, time.perf_counter())
-        self.tokens = self.rows = 0
-        self.peak: float | None = None
+        self.meter = Meter(model)
 
     # -- the loop
 
     def go(self) -> TrainResult:
         start = time.perf_counter()
         resumed_at = self._resume()
-        if resumed_at is not None:
-            self.runtime.progress.update(resumed_at)
+        self.runtime.progress.update(resumed_at or 0)
         with Stopping(self._on_signal):
             try:
                 self._loop()
@@ -217,7 +214,7 @@ class _Run:
 
     def _loop(self) -> None:
         batches = iter(self.data(self.at.step)) if self.at.step < self.spec.steps else iter(())
-        self.window_start = (self.at.step, time.perf_counter())
+        self.meter.start()
         while self.at.step < self.spec.steps:
             batch = self._next(batches)
             step = self.at.step
@@ -226,7 +223,7 @@ class _Run:
             values = self.step_fn(batch, scalars, seed)
             self.pending.append(values)
             self.at.step = step + 1
-            self._log(batch)
+            self._log()
             if self._eval_due():
                 self._run_evaluation()
             if self.stop_signal is not None:
@@ -255,8 +252,7 @@ class _Run:
                 where="training data",
                 hint="a batch source must be endless: repeat the epochs",
             ) from None
-        self.rows += len(batch["input_ids"])
-        self.tokens += int(np.prod(batch["input_ids"].shape))
+        self.meter.count(batch)
         return batch
 
     # -- measuring
@@ -273,13 +269,13 @@ class _Run:
             self.at.window.append(numbers)
         self.pending.clear()
 
-    def _log(self, batch: Batch) -> None:
+    def _log(self) -> None:
         if len(self.pending) >= SYNC_EVERY:
             self._collect()
         if self.at.step % self.spec.log_every == 0:
             self._collect()
             self._log_window()
-            self.board.add("train", self.at.step, self._speed(batch))
+            self.board.add("train", self.at.step, self.meter.rates())
 
     def _log_window(self) -> None:
         values = window_means(self.at.window, self.minimise)
@@ -291,29 +287,6 @@ class _Run:
     def _record(self, folder: str, values: Mapping[str, float]) -> None:
         self.at.scalars.extend((self.at.step, folder, tag, float(v)) for tag, v in values.items())
         self.board.add(folder, self.at.step, values)
-
-    def _speed(self, batch: Batch) -> dict[str, float]:
-        """Rates since the last log line and memory; these go to TensorBoard only, not into the history."""
-        now, (first, since) = time.perf_counter(), self.window_start
-        seconds = max(now - since, 1e-9)
-        if self.peak is None:
-            self.peak = device_peak(self.model.compute_dtype)
-        length = batch["input_ids"].shape[1]
-        predictions = batch["masked_lm_positions"].shape[1] if "masked_lm_positions" in batch else 0
-        flops = self.model.config.train_flops(length, predictions) * self.rows
-        values = {
-            "steps_per_s": (self.at.step - first) / seconds,
-            "sequences_per_s": self.rows / seconds,
-            "tokens_per_s": self.tokens / seconds,
-            "mfu": flops / seconds / self.peak,
-            "host_memory_mb": host_memory_mb(),
-        }
-        device = device_memory_mb()
-        if device is not None:
-            values["device_memory_mb"] = device
-        self.rows = self.tokens = 0
-        self.window_start = (self.at.step, time.perf_counter())
-        return values
 
     def _eval_due(self) -> bool:
         return self.evaluate is not None and self.eval_every > 0 and self.at.step % self.eval_every == 0
@@ -329,8 +302,7 @@ class _Run:
         for folder, values in results.items():
             self._record(folder, values)
         self.at.evals.append((self.at.step, results))
-        first, since = self.window_start
-        self.window_start = (first, since + time.perf_counter() - began)
+        self.meter.pause(time.perf_counter() - began)
 
     # -- keeping
 
@@ -397,14 +369,12 @@ class _Run:
     # -- ending early
 
     def _on_signal(self, number: int) -> None:
-        self.stop_signal = number
+        self.stop_signal = number  # looked at after each step
 
     def _stopped(self) -> None:
         """Saves, then lets the signal do what it did before training began."""
         self._save()
-        number = self.stop_signal
-        self.stop_signal = None
-        raise Stopped(number if number is not None else signal.SIGTERM)
+        raise Stopped(self.stop_signal or signal.SIGTERM)
 
     def _not_finite(self, step: int, numbers: Mapping[str, float]) -> None:
         kept, batch_file = "nowhere: no scratch folder was given", ""
@@ -428,6 +398,6 @@ class _Run:
             raise TrainingError(
                 f"out of memory: {str(error).splitlines()[0] if str(error) else 'no detail'}",
                 where=f"training step {self.at.step}",
-                hint=f"{self.rows} sequences since the last log line; try a smaller batch with "
+                hint=f"batches of {self.meter.batch_rows} sequences; try smaller ones, or parts of them with "
                 f"accumulate={2 * self.spec.accumulate}, shorter sequences, or precision bfloat16",
             ) from error

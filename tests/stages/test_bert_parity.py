@@ -183,8 +183,8 @@ def test_the_functional_encoder_of_tfmodels_reads_whole_too(tmp_path: Path) -> N
 
     c = small_config()
     theirs = networks.BertEncoder(
-        vocab_size=c.vocab_size, hidden_size=32, num_layers=2, num_attention_heads=4, inner_dim=64, dict_outputs=True,
-        max_sequence_length=24, type_vocab_size=2,
+        vocab_size=c.vocab_size, hidden_size=32, num_layers=2, num_attention_heads=4, inner_dim=64,
+        dict_outputs=True, max_sequence_length=24, type_vocab_size=2,
     )  # fmt: skip
     tf.train.Checkpoint(encoder=theirs).write(str(tmp_path / "ckpt"))
     found = read_checkpoint(tmp_path)

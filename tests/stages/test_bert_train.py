@@ -169,6 +169,20 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_batch(tmp_path: Path) -> N
     assert [p.name for p in states(tmp_path / "train")] == ["step-00000004"]
 
 
+def test_exhausted_memory_gives_advice() -> None:
+    """Out of memory, the message says the size of the batch and what to try."""
+    source = shuffled_batches(pretraining_arrays(), 8, seed=3)
+
+    def greedy(start: int) -> Iterator[Any]:
+        for i, batch in enumerate(source(start)):
+            if start + i == 2:
+                np.empty(1 << 60, np.uint8)
+            yield batch
+
+    with pytest.raises(TrainingError, match=r"out of memory.*\n.*batches of 8 sequences.*accumulate=2"):
+        run(data=greedy)
+
+
 def test_data_that_end_are_an_error() -> None:
     """A source must be endless; the message says at which step it ended."""
     batches = list(epoch_batches(pretraining_arrays(16), 8))
