@@ -20,6 +20,9 @@ class Progress:
     def update(self, n: float = 1) -> None:
         """Says that `n` more units are done."""
 
+    def expect(self, total: float) -> None:
+        """Says how many units there will be, when that is known late."""
+
     def note(self, **fields: float | int | str) -> None:
         """Shows values beside the bar, such as `loss=2.31`."""
 
@@ -72,6 +75,11 @@ class BarProgress(Progress):
         elif time.monotonic() - self._last >= LINE_EVERY_S:
             self._last = time.monotonic()
             self._line()
+
+    def expect(self, total: float) -> None:
+        self._total = total
+        if self._bar is not None:
+            self._bar.total = total
 
     def note(self, **fields: float | int | str) -> None:
         self._fields = {k: f"{v:.4g}" if isinstance(v, float) else str(v) for k, v in fields.items()}

@@ -273,6 +273,7 @@ def build_records(
     shards = shard_paths(documents)
     buckets = max(1, -(-sum(p.stat().st_size for p in shards) // how.bucket_bytes))
     job = _Job(how, vocab, scratch, buckets=buckets, pieces=len(shards))
+    bar.expect(len(shards) + buckets * (1 if how.form == "tokens" else 2 * how.dupe_factor))
     with Workers(workers) as pool:
         passes = _Passes(pool, bar)
         tokens = [_tokens_path(job, i) for i in range(len(shards))]
@@ -354,6 +355,7 @@ def _write_examples(job: _Job, index: dict[str, Any], out: Path, passes: _Passes
         max(1, round(expected * record / how.shard_bytes)),
         job.pieces,
     )
+    passes.bar.expect(job.pieces + job.buckets * how.dupe_factor + job.shards)
     works = [(job, b, d) for b in range(job.buckets) for d in range(how.dupe_factor)]
     passes.run(_make, works, [_examples_path(job, b, d) for _, b, d in works])
     passes.run(

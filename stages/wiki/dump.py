@@ -65,11 +65,15 @@ class Site:
 
 @dataclass(frozen=True)
 class Block:
-    """A piece of a dump: the pages that begin in bytes [start, end) of the file, or in `data`."""
+    """A piece of a dump: the pages that begin in bytes [start, end) of the file, or in `data`.
+
+    `read` is how many bytes of the file it stands for: those of all blocks add up to the file's size.
+    """
 
     path: Path
     start: int
     end: int
+    read: int
     data: bytes | None = None
 
 
@@ -122,8 +126,8 @@ class _Cut(Exception):
     """The compressed data ends early."""
 
 
-def _bz2_chunks(path: Path, start: int, *, offsets: bool = False) -> Iterator[tuple[int, bytes]]:
-    """Decompressed pieces from the stream at `start` on, each with the offset of the stream it is from.
+def _bz2_chunks(path: Path, start: int) -> Iterator[tuple[int, int, bytes]]:
+    """Decompressed pieces from the stream at `start` on: where their stream begins, how far was read, data.
 
     Raises `_Cut` where the file ends within a stream, `DataError` where the data is not bz2.
     """
@@ -148,7 +152,7 @@ def _bz2_chunks(path: Path, start: int, *, offsets: bool = False) -> Iterator[tu
                 ) from e
             fresh = False
             if out:
-                yield stream, out
+                yield stream, at, out
             if decoder.eof:
                 left = decoder.unused_data
                 stream = at - len(left)
@@ -187,7 +191,8 @@ def _open(path: Path, start: int) -> Iterator[tuple[int, bytes]]:
     """Pieces of XML from `start` on; a cut bz2 just ends (its last page will be unfinished)."""
     if is_bz2(path):
         try:
-            yield from _bz2_chunks(path, start)
+            for stream, _, data in _bz2_chunks(path, start):
+                yield stream, data
         except _Cut:
             return
     else:
@@ -203,7 +208,8 @@ def plan_blocks(path: Path, block_bytes: int, *, ratio: int = 4) -> Iterator[Blo
     size = path.stat().st_size
     if not is_bz2(path):
         for at in range(0, size, block_bytes):
-            yield Block(path, at, min(at + block_bytes, size))
+            end = min(at + block_bytes, size)
+            yield Block(path, at, end, end - at)
         return
     offsets = stream_offsets(path)
     if len(offsets) < 3:
@@ -212,15 +218,24 @@ def plan_blocks(path: Path, block_bytes: int, *, ratio: int = 4) -> Iterator[Blo
     start = offsets[0]
     for at in [*offsets[1:], size]:
         if at == size or (at - start) * ratio >= block_bytes:
-            yield Block(path, start, at)
+            yield Block(path, start, at, at - start)
             start = at
+
+
+def _reached(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Pieces of XML of a bz2 file, each with how far the file was read for it; a cut one just ends."""
+    try:
+        for _, at, data in _bz2_chunks(path, 0):
+            yield at, data
+    except _Cut:
+        return
 
 
 def _stream_blocks(path: Path, block_bytes: int) -> Iterator[Block]:
     """Decompresses one stream, and cuts it after the page that reaches each `block_bytes`."""
     parts: list[bytes] = []
-    size = start = 0
-    for _, data in _open(path, 0):
+    size = start = told = 0
+    for position, data in _reached(path):
         parts.append(data)
         size += len(data)
         if size < block_bytes:
@@ -228,11 +243,11 @@ def _stream_blocks(path: Path, block_bytes: int) -> Iterator[Block]:
         joined, at = b"".join(parts), 0
         while (cut := joined.find(PAGE_END, at + block_bytes - len(PAGE_END))) >= 0:
             cut += len(PAGE_END)
-            yield Block(path, start, start + cut - at, joined[at:cut])
-            start, at = start + cut - at, cut
+            yield Block(path, start, start + cut - at, position - told, joined[at:cut])
+            start, at, told = start + cut - at, cut, position
         parts, size = [joined[at:]], len(joined) - at
     if size:
-        yield Block(path, start, start + size, b"".join(parts))
+        yield Block(path, start, start + size, path.stat().st_size - told, b"".join(parts))
 
 
 def block_pages(block: Block) -> Iterator[bytes]:

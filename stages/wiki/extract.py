@@ -157,8 +157,8 @@ def extract(
 ) -> tuple[Counts, int]:
     """Writes shards of articles to `out`; a second call goes on where a killed one stopped.
 
-    Returns the counts, and how many blocks were found done. Progress is in bytes of XML. Raises `DataError`
-    for dumps that hold no article, and for damaged compressed data.
+    Returns the counts, and how many blocks were found done. Progress is in bytes of the dumps. Raises
+    `DataError` for dumps that hold no article, and for damaged compressed data.
     """
     progress = progress or Progress()
     total, reused = Counts(), 0
@@ -172,20 +172,22 @@ def extract(
                 done = _done(out, index)
                 if done.exists():
                     reused += 1
+                    progress.update(block.read)
                     found[index] = Counts(**json.loads(done.read_text(encoding="utf-8")))
                 else:
-                    pending.append(index)
+                    pending.append((index, block.read))
                     yield _Task(index, block, site, how, out)
                 index += 1
 
     found: dict[int, Counts] = {}
-    pending: list[int] = []
+    pending: list[tuple[int, int]] = []
     with Workers(workers) as pool:
         for position, counts in enumerate(pool.map(_extract_block, tasks())):
-            found[pending[position]] = counts
+            index, read = pending[position]
+            found[index] = counts
             for line in counts.failed:
                 print(line)
-            progress.update(counts.xml_bytes)
+            progress.update(read)
             progress.note(articles=sum(c.articles for c in found.values()))
     for index in sorted(found):
         total.add(found[index])

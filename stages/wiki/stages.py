@@ -42,7 +42,8 @@ def extractwiki(
 
     how = Extraction(headings, lists, templates, disambiguation, min_chars, block_bytes)
     dumps = dump_files(Path(wikiref.out.syspath))
-    with b.progress(unit="B", desc="extract") as bar:
+    size = sum(dump.stat().st_size for dump in dumps)
+    with b.progress(total=size, unit="B", desc="extract") as bar:
         counts, reused = extract(dumps, b.scratch, how=how, workers=b.workers, progress=bar)
     if reused:
         b.resumed(f"{reused} blocks were done")
