@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,3 +81,56 @@ def test_the_code_of_the_reference_report_runs_as_it_is(folder: Path, real_data:
     assert "![](./wallclock_accuracy.png)" in done.stdout
     assert re.search(r"^epochs 1\d+\.0 4$", done.stdout, re.MULTILINE)
     assert "building" not in done.stderr
+
+
+def test_the_full_scale_is_that_of_the_reference_report(tmp_path: Path) -> None:
+    """The dumps of 2020-03-01, the duplication, the models and the epochs of the published tables."""
+    shown = evaluated(
+        tmp_path,
+        "full",
+        """
+        [mklens(instantiate(ds).dref).wikiref.wikiref.url.val for ds in (dataset_en, dataset_ru)],
+        [mklens(instantiate(ds).dref).dupe_factor.val for ds in (dataset_en, dataset_ru)],
+        [calculate_pretrain_epoches(dataset_en, batch) for batch in (128, 64)],
+        [mklens(instantiate(pretrain_stage(model, dataset_en, epoches=50)).dref).train_batch_size.val
+         for model in (model_3(), model_6())],
+        (DEF_NEPOCHES, DEF_STEPS_PER_EPOCH, DEF_EPOCHES_BETWEEN_FINETUNES, DEF_FINETUNE_TASK)
+        """,
+    )
+    host = "https://dumps.wikimedia.org"
+    assert shown == (
+        [f"{host}/{w}/20200301/{w}-20200301-pages-articles.xml.bz2" for w in ("enwiki", "ruwiki")],
+        [2, 10],
+        [800.0, 1600.0],
+        [128, 64],
+        (50, 10_000, 10, "MNLI-m"),
+    )
+
+
+@pytest.mark.data
+def test_a_data_folder_stands_in_for_the_downloads(tmp_path: Path, real_data: Path) -> None:
+    """`DATA=` brings the fragment of the English dump by its address, and the tasks that are there."""
+    shown = evaluated(
+        tmp_path,
+        "toy",
+        "num_documents_(dataset_en), mklens(instantiate(dataset_en).dref).wikiref.wikiref.url.val,"
+        "DEF_FINETUNE_TASK",
+        data=real_data,
+    )
+    assert shown[0] > 90
+    assert shown[1].startswith("https://raw.githubusercontent.com/piskvorky/gensim/")
+    assert shown[2] == "MRPC"
+
+
+def evaluated(here: Path, scale: str, expression: str, data: Path | None = None) -> Any:
+    """The value of an expression in the experiment at a scale, in a store of its own."""
+    folder = here / "bert_pretrain"
+    shutil.copytree(RUN / "bert_pretrain", folder, ignore=shutil.ignore_patterns("out*", "data", "links"))
+    program = f"from bert_pretrain_experiment import *\nprint(repr(({expression.strip()})))\n"
+    env = {k: v for k, v in os.environ.items() if k != "STAGEDML_MIRROR"}
+    env |= {"STAGEDML_STORE": str(here / "store"), "STAGEDML_SCALE": scale, "STAGEDML_DATA": str(data or "")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return ast.literal_eval(done.stdout)
