@@ -22,7 +22,7 @@ from typing import Any
 
 from baselines import majority_class, part_of_articles, unigram_entropy
 
-from stagedml import DRef, Manager, mklens
+from stagedml import DRef, Manager, match_some, mklens, redefine
 from stagedml.errors import ConfigError, DataError
 from stagedml.fetch import MIRROR_VARIABLE, fetchurl
 from stagedml.stages.bert.config import bert_template
@@ -38,11 +38,10 @@ ADDRESS = "https://data.stagedml.example/demo/"  # no such host: the mirror file
 TASKS = ("MRPC", "SST-2")
 FILES = ("train.tsv", "dev.tsv", "test.tsv")
 HELD_OUT = 6  # percent of the articles
-SEQUENCE = 40  # tokens
+LARGE = 10_000  # rows of a training set
 MODEL = bert_template(
     "tiny",
     num_attention_heads=4,
-    max_position_embeddings=64,
     hidden_dropout_prob=0.0,  # a short training fits too little, not too much
     attention_probs_dropout_prob=0.0,
     initializer_range=0.05,
@@ -57,14 +56,16 @@ class Settings:
     pretrain_steps: int = 1400
     pretrain_lr: float = 3e-3
     finetune_lr: float = 3e-4
-    finetune_epochs: int = 10
-    seeds: int = 1
+    finetune_epochs: int = 5  # 1 for a task of more than LARGE rows
+    seeds: int = 3  # runs of each fine-tuning
+    sequence: int = 40  # tokens; a longer text is cut
+    vocab_size: int = 2000
 
     @staticmethod
     def from_environment() -> Settings:
         """Raises `ConfigError` for what is no number, and for a folder that is not there."""
         given: dict[str, Any] = {}
-        for name in ("pretrain_steps", "finetune_epochs", "seeds"):
+        for name in ("pretrain_steps", "finetune_epochs", "seeds", "sequence", "vocab_size"):
             given |= _number(name, int)
         for name in ("pretrain_lr", "finetune_lr"):
             given |= _number(name, float)
@@ -132,8 +133,9 @@ class Demo:
                 sha256 = hashlib.file_digest(f, "sha256").hexdigest()
         except OSError as e:
             raise DataError(f"cannot be read: {e.strerror}", where=str(path)) from e
-        url = ADDRESS + path.relative_to(self.settings.data).as_posix()
-        return fetchurl(m, url=url, sha256=sha256, mode="asis")
+        place = path.relative_to(self.settings.data)
+        name = f"fetch-{place.parts[1]}-{path.stem}" if place.parts[0] == "glue" else "fetch-dump"
+        return fetchurl(m, url=ADDRESS + place.as_posix(), sha256=sha256, mode="asis", name=name)
 
     def text(self, m: Manager, *, held_out: bool) -> DRef:
         """The articles to train on, or those that are held out."""
@@ -143,14 +145,16 @@ class Demo:
 
     def records(self, m: Manager, *, held_out: bool) -> DRef:
         """Pre-training records of either part."""
-        vocab = wordpiece_vocab(m, text=self.text(m, held_out=False), vocab_size=2000, lower_case=True)
+        vocab = wordpiece_vocab(
+            m, text=self.text(m, held_out=False), vocab_size=self.settings.vocab_size, lower_case=True
+        )
         return bert_pretrain_tfrecords(
             m,
             self.text(m, held_out=held_out),
             mklens(vocab).bert_vocab.refpath,
             lower_case=True,
-            max_seq_length=SEQUENCE,
-            max_predictions_per_seq=7,
+            max_seq_length=self.settings.sequence,
+            max_predictions_per_seq=round(0.15 * self.settings.sequence) + 1,
             dupe_factor=2 if held_out else 5,
         )
 
@@ -162,7 +166,7 @@ class Demo:
             m,
             tfrecs=self.records(m, held_out=False),
             heldout=self.records(m, held_out=True),
-            bert_config_template=MODEL,
+            bert_config_template={**MODEL, "max_position_embeddings": self.settings.sequence},
             train_batch_size=64,
             train_steps_per_epoch=-(-steps // epochs),
             train_epoches=epochs if pretrained else 0,
@@ -184,16 +188,18 @@ class Demo:
             bert_vocab=vocab,
             lower_case=True,
             refdataset=gather_files(m, files=files, name=f"fetch-{task}"),
-            max_seq_length=SEQUENCE,
+            max_seq_length=self.settings.sequence,
         )
 
     def finetuned(self, m: Manager, task: str, *, pretrained: bool) -> DRef:
         """The model fine-tuned on a task."""
-        return bert_finetune_glue(
+        rows = _lines(self.settings.data / "glue" / task / "train.tsv") - 1
+        tuned = redefine(bert_finetune_glue, new_matcher=match_some(self.settings.seeds))
+        return tuned(
             m,
             self.bert(m, pretrained=pretrained),
             self.task(m, task),
-            train_epoches=self.settings.finetune_epochs,
+            train_epoches=self.settings.finetune_epochs if rows <= LARGE else 1,
             lr=self.settings.finetune_lr,
             name=f"{task}-from-{'pretrained' if pretrained else 'random'}",
             num_instances=self.settings.seeds,
@@ -206,3 +212,8 @@ class Demo:
     def entropy(self, m: Manager) -> DRef:
         """The unigram entropy of the held-out records."""
         return unigram_entropy(m, tfrecs=self.records(m, held_out=True))
+
+
+def _lines(path: Path) -> int:
+    with path.open("rb") as f:
+        return sum(1 for _ in f)

@@ -64,13 +64,12 @@ KINDS = tuple(COMPANY)
 PRAISE = _split("""
     lovely charming splendid delightful graceful brilliant tender witty warm joyful elegant superb
     gentle moving fresh honest clever radiant noble fine pleasant vivid cheerful sincere wise lively
-    magnificent touching inspired polished admirable heartfelt playful gripping rewarding stirring
-    masterly luminous bold original
+    touching playful gripping bold
 """)
 BLAME = _split("""
     dull clumsy tedious dreary awful shallow tiresome ugly stale vulgar bland hollow careless confused
-    lifeless noisy feeble sloppy grim pointless stupid messy cold lazy pompous crude weary muddled shabby
-    flat wooden dismal trite painful lame murky boring forced empty gloomy
+    lifeless noisy feeble sloppy grim stupid messy cold lazy pompous crude weary muddled shabby lame
+    boring
 """)
 WORKS = _split("tale song play poem dance feast")
 ASPECTS = _split("ending music story voice opening rhythm idea melody")

@@ -86,18 +86,19 @@ def say(draw: Draw, concept: Concept, name: str, template: str | None = None) ->
 def review(draw: Draw, work: Work) -> str:
     """One sentence of a critic, by whom all say the same with other words."""
     words = PRAISE if work.good else BLAME
-    one, two, aspect = draw.pick(words), draw.pick(words), draw.pick(ASPECTS)
+    one, two, three = draw.shuffled(words)[:3]
+    aspect = draw.pick(ASPECTS)
     verb, who = draw.pick(LIKED if work.good else DISLIKED), draw.pick(PRONOUNS)[0]
     left, hall, face = ("asked for more", "full", "smile") if work.good else ("left early", "empty", "frown")
     return sentence(
         draw.pick(
             (
-                f"{who} {verb} the {work.form} as {one} and {two}",
-                f"{who} {verb} its {one} {aspect}",
+                f"{who} {verb} the {work.form} as {one}, {two} and {three}",
+                f"{who} {verb} its {one} and {two} {aspect}",
                 f"a {one}, {two} {work.form}, said {who} with a {face}",
-                f"people {left} because its {aspect} was {one}",
-                f"the hall was {hall}, the {aspect} was {one}",
-                f"its {aspect} is {one} and {two}",
+                f"people {left} because its {aspect} was {one} and {two}",
+                f"the hall was {hall}, the {aspect} was {one} and {two}",
+                f"its {aspect} is {one}, {two} and {three}",
             )
         )
     )
