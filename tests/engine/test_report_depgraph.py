@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stagedml import Build, DRef, Lens, Manager, Store, instantiate, promise, stage
+from stagedml import Build, DRef, Lens, Manager, Store, instantiate, mkdrv, promise, stage
 from stagedml.errors import ConfigError
 from stagedml.report.depgraph import depgraph, stage_graph
 
@@ -19,8 +19,8 @@ def fetch(b: Build, url: str, out: Path = promise("out")) -> None:
 
 
 @stage()
-def vocab(b: Build, text: Lens, size: int = 10, out: Path = promise("vocab.txt")) -> None:
-    """Needs one thing."""
+def vocab(b: Build, source: Path, text: Lens, size: int = 10, out: Path = promise("vocab.txt")) -> None:
+    """Needs one thing, by two fields."""
     out.write_text("")
 
 
@@ -33,7 +33,7 @@ def train(b: Build, text: Lens, bert_vocab: Path, lr: float = 0.1, out: Path = p
 def trained(m: Manager, *, lr: float = 0.1) -> DRef:
     """The whole chain."""
     text = fetch(m, url="https://host/dumps/dump.xml.bz2")
-    words = vocab(m, text=text)
+    words = vocab(m, text=text, source=[text, "out"])
     return train(m, text=text, bert_vocab=[words, "vocab.txt"], lr=lr)
 
 
@@ -55,6 +55,23 @@ def test_stages_share_what_they_need_and_are_told_apart(store: Store) -> None:
     assert sorted(box.title for box in boxes.values()) == ["fetch", "train", "train", "vocab"]
     notes = sorted(box.notes[0] for box in boxes.values() if box.title == "train")
     assert notes == ["lr = 0.1", "lr = 0.5"]
+
+
+def test_a_dependency_goes_by_the_field_that_holds_all_of_it(store: Store) -> None:
+    """A reference counts before a path inside of it; members of collections have no name."""
+
+    def both(m: Manager) -> DRef:
+        text = fetch(m, url="https://host/a")
+        other = fetch(m, url="https://host/b")
+        fields = {"a_path": [text, "out"], "text": text, "all": {"one.txt": [other, "out"]}}
+        return mkdrv(m, {"name": "both", **fields})
+
+    boxes, _, labels = stage_graph([both])
+    by_note = {box.notes[0]: ref for ref, box in boxes.items()}
+    assert {source: label for (source, _), label in labels.items()} == {
+        by_note["a"]: "text",
+        by_note["b"]: "",
+    }
 
 
 def test_the_picture_is_written_where_asked(store: Store, tmp_path: Path) -> None:

@@ -53,11 +53,11 @@ def stage_graph(
 
 
 def _field(d: Derivation, dep: str) -> str:
-    """The config field that refers to a dependency."""
-    for path, leaf in flatten(d.config.peek()):  # type: ignore[arg-type]
-        if leaf == dep or (is_refpath(leaf) and leaf[0] == dep):  # type: ignore[index]
-            return path
-    return ""
+    """The config field that refers to a dependency, the whole of it first; "" in a collection."""
+    leaves = list(flatten(d.config.peek()))  # type: ignore[arg-type]
+    named = [path for path, leaf in leaves if leaf == dep]
+    named += [path for path, leaf in leaves if is_refpath(leaf) and leaf[0] == dep]  # type: ignore[index]
+    return next((path for path in named if path.isidentifier()), "")
 
 
 def _differences(derivations: Sequence[Derivation]) -> dict[str, tuple[str, ...]]:
