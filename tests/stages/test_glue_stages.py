@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,16 @@ import pytest
 from stagedml import DRef, Manager, instantiate, mklens, realize
 from stagedml.errors import ConfigError, DataError
 from stagedml.protocol import read_protocol
-from stagedml.stages.glue.fetch import all_fetchglue, data_sets
+from stagedml.stages.glue.fetch import GLUE_URL, SENTEVAL_URL, all_fetchglue, data_sets
 from stagedml.stages.glue.predict import predict_texts
 from stagedml.stages.glue.stages import bert_finetune_glue, glue_submission, glue_tfrecords
+from stagedml.stages.glue.study import realize_study
 from stagedml.stages.glue.tasks import find_task, glue_tasks
 from stagedml.stages.glue.toy import all_toyglue
 from stagedml.stages.glue.toybert import all_toybert
 from stagedml.store import Store, using
+
+DATA = Path(os.environ.get("STAGEDML_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
 @pytest.fixture
@@ -208,3 +213,58 @@ def test_a_wrong_vocabulary_is_named_before_training(store: Store, tmp_path: Pat
     vocab.write_text("\n".join(words) + "\n")
     with pytest.raises(DataError, match="line 8 differs"):
         realize(instantiate(stage))
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not (DATA / "glue").is_dir(), reason="no real data ($STAGEDML_DATA)")
+def test_the_published_addresses_and_checksums_hold(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through a mirror, the official files are fetched by their addresses, and their checksums are right."""
+    glue = DATA / "glue"
+    mirror = {
+        GLUE_URL: str(glue / "zips"),
+        GLUE_URL + "mrpc_dev_ids.tsv": str(glue / "MRPC" / "dev_ids.tsv"),
+        GLUE_URL + "SST-2.zip": str(glue / "SST-2"),
+        SENTEVAL_URL: str(glue / "MRPC"),
+    }
+    (tmp_path / "mirror.json").write_text(json.dumps(mirror))
+    monkeypatch.setenv("STAGEDML_MIRROR", str(tmp_path / "mirror.json"))
+    rref = realize(instantiate(all_fetchglue, tasks=["CoLA", "RTE", "WNLI", "MRPC", "SST-2"]))
+    rows = json.loads(Path(mklens(rref).index.syspath).read_text())
+    for name, counts in rows.items():
+        for split, official in find_task(name).rows.items():
+            assert counts[split] == official, (name, split)
+    assert len(rows) == 5
+
+
+@pytest.mark.slow
+def test_a_study_builds_its_sample_in_one_go(store: Store) -> None:
+    """Two settings with two runs each: four realizations with seeds of their own, and none built twice."""
+    runs = {lr: partial(tuned, task_name="SST-2", lr=lr, train_epoches=1) for lr in (1e-3, 3e-3)}
+    results = realize_study(runs, num_instances=2)
+    assert {lr: len(rrefs) for lr, rrefs in results.items()} == {1e-3: 2, 3e-3: 2}
+    assert len({rref for rrefs in results.values() for rref in rrefs}) == 4
+    assert realize_study(runs, num_instances=2) == results
+
+
+@pytest.mark.slow
+def test_a_submission_holds_several_tasks_and_the_diagnostic_set(store: Store) -> None:
+    """One file a task, AX from the model of MNLI-m; a task twice is refused before anything is built."""
+
+    def stage(m: Manager) -> DRef:
+        models = [tuned(m, name, train_epoches=1) for name in ("MNLI-m", "RTE")]
+        return glue_submission(m, models, diagnostic=records(m, "AX"))
+
+    rref = realize(instantiate(stage))
+    with zipfile.ZipFile(mklens(rref).submission.syspath) as archive:
+        assert archive.namelist() == ["MNLI-m.tsv", "RTE.tsv", "AX.tsv"]
+    with pytest.raises(ConfigError, match="two models for RTE"):
+        instantiate(lambda m: glue_submission(m, [tuned(m, "RTE"), tuned(m, "RTE", lr=1e-3)]))
+
+
+@pytest.mark.slow
+def test_one_seed_gives_one_model(store: Store) -> None:
+    """A fine-tuning that is built again from its config and seed has the same bytes, hence the same name."""
+    first = realize(instantiate(tuned, train_epoches=1))
+    assert realize(instantiate(tuned, train_epoches=1), rebuild=["bert-finetune-sst-2"]) == first
