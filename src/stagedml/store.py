@@ -113,7 +113,9 @@ class Store:
 
     def _create(self, marker: str) -> None:
         try:
-            if os.path.isdir(self.path) and not set(os.listdir(self.path)) <= set(_FOLDERS):
+            there = os.listdir(self.path) if os.path.isdir(self.path) else []
+            others = [n for n in there if n not in _FOLDERS and not n.startswith("format.json.")]
+            if others:  # an unfinished format.json is another maker's, alive or killed
                 raise StoreError("a folder with other things in it", where=self.path, hint=_HINT)
             self._make_folders()
             write_atomic(marker, canonical({"format": FORMAT}))
