@@ -15,9 +15,13 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is generated: works of art in the encyclopedia, rows of each task."""
+    """How much is generated: works of art and villages in the encyclopedia, rows of each task.
+
+    There are 144 articles a village, and one a work.
+    """
 
     works: int = 1000
+    villages: int = 12
     rows: dict[str, int] = field(default_factory=lambda: {"train": 800, "dev": 500, "test": 200})
     seed: int = 2026
 
@@ -30,7 +34,7 @@ def generate(folder: Path, scale: Scale | None = None) -> list[Path]:
     from stagedml.stages.text.synthetic.world import Island
 
     scale = scale or Scale()
-    lexicon = make_lexicon(scale.seed)
+    lexicon = make_lexicon(scale.seed, villages=scale.villages)
     pages = Island(lexicon, scale.seed + 1).pages(scale.works)
     files = write_dump(folder / "wikipedia", pages, dbname="islewiki", date="20260101", sitename="Wikisle")
     return files + write_tasks(folder / "glue", lexicon, rows=scale.rows, seed=scale.seed + 2)

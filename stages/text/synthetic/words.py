@@ -136,7 +136,7 @@ class Lexicon:
         return [c for c in self.concepts if c.kind == concept.kind and c is not concept]
 
 
-def make_lexicon(seed: int) -> Lexicon:
+def make_lexicon(seed: int, *, villages: int = 12) -> Lexicon:
     """The words of the island. Real words that the syllables may form, and the island uses, are left out."""
     draw = Draw(seed)
     taken = {*PRAISE, *BLAME, *WORKS, *ASPECTS, "planet", "cabin", "robin", "linen", "latin", "satin"}
@@ -146,7 +146,7 @@ def make_lexicon(seed: int) -> Lexicon:
         for kind, companies in COMPANY.items()
         for company in companies
     )
-    people, villages, rivers = (
-        tuple(w.capitalize() for w in invent(draw, count, taken)) for count in (60, 12, 6)
+    people, rivers, places = (
+        tuple(w.capitalize() for w in invent(draw, count, taken)) for count in (60, 6, villages)
     )
-    return Lexicon(concepts, people, villages, rivers)
+    return Lexicon(concepts, people, places, rivers)
