@@ -57,8 +57,8 @@ def is_output(value: object) -> bool:
 
 
 def is_refpath(value: object) -> bool:
-    """Whether a config value is a path inside a dependency."""
-    return isinstance(value, list) and len(value) > 1 and is_dref(value[0])
+    """Whether a config value is a path inside a dependency; a list of dependencies is none."""
+    return isinstance(value, list) and len(value) > 1 and is_dref(value[0]) and not is_dref(value[1])
 
 
 class Output(NamedTuple):
