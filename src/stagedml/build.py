@@ -140,6 +140,8 @@ class Build:
             return Path(self.lens[field].syspath)
         if is_dref(raw) or is_rref(raw):
             return self.lens[field]
+        if isinstance(raw, list) and raw and all(is_dref(r) for r in raw):
+            return [self.lens[field][i] for i in range(len(raw))]
         return raw if isinstance(raw, str) else self.lens[field].val
 
     def check_promises(self) -> None:

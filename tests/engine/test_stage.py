@@ -181,3 +181,16 @@ def test_a_smoke_run_uses_toy_settings_in_an_address_space_of_its_own(store: Sto
 def test_the_number_of_instances_is_not_identity(store: Store) -> None:
     """Asking for five is asking for more of the same derivation."""
     assert instantiate(measured, n=1).dref == instantiate(measured, n=5).dref
+
+
+@stage()
+def joins(b: Build, parts: list[Lens], out: Path = promise("all.json")) -> None:
+    """Depends on a list of stages."""
+    out.write_text(" ".join(Path(p.out.syspath).read_text() for p in parts))
+
+
+def test_a_list_of_dependencies_arrives_as_a_list_of_lenses(store: Store) -> None:
+    """Two references in a list are two dependencies, not a path inside the first."""
+    rref = realize(instantiate(joins, parts=[words, partial(words, text="d")]))
+    assert Path(mklens(rref).out.syspath).read_text() == '["a", "b", "c"] ["d"]'
+    assert [mklens(rref).parts[i].text.val for i in (0, 1)] == ["a b c", "d"]
