@@ -81,6 +81,9 @@ def main(arguments: list[str]) -> int:
     except StagedmlError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nstopped; the next run goes on from here", file=sys.stderr)
+        return 130
     return 0
 
 
