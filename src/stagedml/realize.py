@@ -25,7 +25,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-from stagedml.errors import BuildError, BuildFailures, ConfigError, MatchError
+from stagedml.errors import BuildError, BuildFailures, ConfigError, MatchError, StoreError
 from stagedml.execute import Outcome, Task, execute, remove_dead_tmp
 from stagedml.leases import spare_locks, sweep
 from stagedml.matchers import match_latest
@@ -242,10 +242,6 @@ def realizeMany(
             f"realize wants a closure, not a {type(closure).__name__}", hint="realize(instantiate(stage))"
         )
     store = closure.store
-    announce(store, (d.dref for d in closure.derivations))
-    if not store.readonly:
-        remove_dead_tmp(store)
-        sweep(store)
     if reporter is None:
         from stagedml.console import ConsoleReporter
 
@@ -262,8 +258,19 @@ def realizeMany(
         workers=workers or int(os.environ.get("STAGEDML_WORKERS") or os.cpu_count() or 1),
         check_code=code_changed(store),
     )
-    with spare_locks(store):
-        return run.run()
+    try:
+        announce(store, (d.dref for d in closure.derivations))
+        if not store.readonly:
+            remove_dead_tmp(store)
+            sweep(store)
+        with spare_locks(store):
+            return run.run()
+    except OSError as e:  # a disk that is full or failing, met anywhere: what is published stays as it is
+        raise StoreError(
+            f"the store cannot be used: {e.strerror or e}",
+            where=str(e.filename or store.path),
+            hint="check the disk and its permissions, then run again: it goes on from here",
+        ) from e
 
 
 def realize(closure: Closure, **options: Any) -> RRef:
