@@ -95,6 +95,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("-o", "--output", required=True, metavar="FILE", help="a .png or .svg file")
     sub = add("verify", verify_command, "rehash everything, or one closure; damage goes to quarantine")
     sub.add_argument("ref", nargs="?")
+    sub = add(
+        "adopt", adopt_command, "bring in what Pylightnix 0.3.0 has built, contexts and contents verified"
+    )
+    sub.add_argument("path", help="its storage, or the root with store-v0 in it")
     sub = add("root", root_command, "protect a realization from gc")
     sub.add_argument("ref", nargs="?", help="without one, lists the roots")
     sub.add_argument("--name", default="")
@@ -287,6 +291,18 @@ def verify_command(args: argparse.Namespace) -> int:
             print(f"         moved to {store.quarantine(folder, '; '.join(problems))}")
     print(f"{count} realizations read, {bad} damaged")
     return 1 if bad else 0
+
+
+def adopt_command(args: argparse.Namespace) -> int:
+    from stagedml.pylightnix.adopt import adopt
+
+    result = adopt(args.path)
+    for ref, reason in result.refused.items():
+        print(f"refused  {ref}\n         {reason}")
+    for rref in result.rrefs.values():
+        print(rref)
+    print(f"{len(result.rrefs)} realizations adopted, {len(result.refused)} refused", file=sys.stderr)
+    return 1 if result.refused else 0
 
 
 def root_command(args: argparse.Namespace) -> int:
