@@ -13,7 +13,7 @@ BIN = .venv/bin
 PARITY = .venv-parity/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test venv lint format types layers parity torture bench lock clean distclean
+.PHONY: help demo test venv lint format types layers parity reports torture bench lock clean distclean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ format: venv ## formats the code and repairs what can be repaired
 parity: ## compares with the reference implementations, in an environment of their own (.venv-parity, 4.5 GB)
 	@PYTHON='$(PYTHON)' sh requirements/venv.sh .venv-parity requirements/lock-parity.txt
 	$(PARITY)/python -m pytest -q -m parity $(ARGS)
+
+reports: venv ## trains and renders the reports at their smallest, and runs the reference documents' code
+	$(BIN)/python -m pytest -q -m report $(ARGS)
 
 torture: venv ## injects faults for minutes: kills, full disks, races
 	$(BIN)/python -m pytest -q -m torture $(ARGS)

@@ -17,6 +17,9 @@ RUN = Path(__file__).parents[2] / "run"
 pytestmark = pytest.mark.slow
 
 
+pytestmark = pytest.mark.report
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the report's folder, its experiment realized at the smallest scale, in a store of its own."""

@@ -56,7 +56,7 @@ def cells(text: str, start: str) -> list[str]:
     return re.findall(rf"^{start}[^\n]*\n(.*?)^```", text, flags=re.M | re.S)
 
 
-@pytest.mark.slow
+@pytest.mark.report
 def test_every_cell_of_the_report_runs(tmp_path: Path) -> None:
     """All cells in their order, on made-up tasks; the tables have a row for each setting."""
     found = cells((FOLDER / "Report.md.in").read_text(encoding="utf-8"), r"```\{\.python")
@@ -68,7 +68,7 @@ def test_every_cell_of_the_report_runs(tmp_path: Path) -> None:
         assert (tmp_path / picture).stat().st_size > 1000
 
 
-@pytest.mark.slow
+@pytest.mark.report
 @pytest.mark.skipif(not REFERENCE.exists(), reason="no reference report beside $STAGEDML_DATA")
 def test_the_reference_reports_code_runs_as_written(tmp_path: Path) -> None:
     """Its blocks with two lost `def` put back run against our names; only the scale is ours."""
