@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from stagedml.config import config_dref
 from stagedml.errors import MissingError, StagedmlError
 from stagedml.pylightnix.build import START, STOP
-from stagedml.pylightnix.realizing import publish_folder
+from stagedml.pylightnix.publishing import publish_folder
 from stagedml.pylightnix.storage import mkconfig, to_engine
 from stagedml.pylightnix.types import Config, DRef, RRef
 from stagedml.pylightnix.utils import (

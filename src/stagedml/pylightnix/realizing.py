@@ -8,21 +8,18 @@ recorded is this project's: two processes build one derivation once, and what wa
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable
 from logging import getLogger
 from typing import Any, TypeVar
 
-from stagedml.build import instance_seed
 from stagedml.code import record_code
 from stagedml.config import config_dref
 from stagedml.execute import Log, captured, remove_dead_tmp, task_key
-from stagedml.hashing import hash_tree, walk
 from stagedml.leases import hold, spare_locks, sweep
-from stagedml.provenance import provenance
 from stagedml.pylightnix.matchers import match_latest
+from stagedml.pylightnix.publishing import direct_context, drefrrefsC, publish_folder
 from stagedml.pylightnix.reading import (
     assert_rref_deps,
     assert_valid_config,
@@ -62,7 +59,7 @@ from stagedml.pylightnix.types import (
 )
 from stagedml.pylightnix.utils import scanref_dict
 from stagedml.running import announce
-from stagedml.store import Record, Store, remove_tree
+from stagedml.store import Store, remove_tree
 
 logger = getLogger(__name__)
 ClosureLike = Closure | tuple[StageResult, Closure]
@@ -247,31 +244,6 @@ def _restricted(context: Context, drefs: Iterable[DRef]) -> Context:
     return {dref: context[dref] for dref in sorted(drefs) if dref in context}
 
 
-def direct_context(context: Context, dref: DRef, S: S_ = None) -> dict[str, list[str]]:
-    """The context as records hold it: of the direct dependencies only; theirs are in their own records."""
-    return {str(dep): [str(x) for x in context[dep]] for dep in sorted(drefdeps1([dref], S))}
-
-
-def drefrrefsC(dref: DRef, context: Context, S: S_ = None) -> Iterable[RRef]:
-    """The realizations of a derivation that were built in a context; damaged ones are put aside."""
-    return [record.rref for record in _whole(store_of(S), dref, direct_context(context, dref, S))]
-
-
-def _whole(store: Store, dref: DRef, context: dict[str, list[str]]) -> list[Record]:
-    records, damaged = store.look(dref)
-    for folder, problem in damaged:
-        store.quarantine(folder, problem)
-    found = []
-    for record in records:
-        problems = store.problems(record) if record.context == context else []
-        if problems:
-            logger.warning("%s is damaged and put into quarantine: %s", record.rref, problems[0])
-            store.quarantine(record.folder, "; ".join(problems))
-        elif record.context == context:
-            found.append(record)
-    return found
-
-
 def _build(S: S_, drv: Derivation, context: Context, rarg: RealizeArg, *, forced: bool) -> list[RRef]:
     """Runs a realizer, one process at a time; returns what the matcher then chooses."""
     store, dref = store_of(S), drv.dref
@@ -310,66 +282,6 @@ def _build(S: S_, drv: Derivation, context: Context, rarg: RealizeArg, *, forced
     if built and not set(built) & set(chosen):
         logger.warning("the matcher of %s chose none of the new realizations", dref)
     return chosen
-
-
-def mkrealization(dref: DRef, l: Context, o: str, S: S_ = None) -> RRef:  # noqa: E741
-    """Publishes a folder as a realization of `dref` in the context `l`; the folder goes away."""
-    return publish_folder(store_of(S), dref, direct_context(l, dref, S), o, began=(time.time(), 0.0))
-
-
-def publish_folder(
-    store: Store,
-    dref: DRef,
-    context: dict[str, list[str]],
-    folder: str,
-    *,
-    began: tuple[float, float],
-    log: str = "",
-    code: str = "",
-    more: dict[str, Any] | None = None,
-) -> RRef:
-    """Publishes a folder. What equals a realization that is there already is that realization."""
-    prepared = _moved_in(store, folder)
-    if log and os.path.exists(log):
-        shutil.copyfile(log, f"{prepared}/log.txt")
-    # as in Pylightnix, files whose names start with an underscore do not count
-    volatile = [name for name, _ in walk(f"{prepared}/out") if os.path.basename(name).startswith("_")]
-    records = _whole(store, dref, context)
-    if records:
-        manifest = hash_tree(f"{prepared}/out")
-        files = {name: entry for name, entry in manifest.items() if name not in volatile}
-        same = [record.rref for record in records if record.files == files]
-        if same:
-            remove_tree(prepared)
-            return same[0]
-    taken = {record.instance for record in records}
-    index = next(i for i in range(len(taken) + 1) if i not in taken)
-    seed = instance_seed(store.config(dref).peek().get("seed"), index)
-    about = provenance(store, started=began[0], seconds=began[1], seed=seed, index=index, resumes=[])
-    about |= more or {}
-    return store.publish(
-        prepared,
-        dref,
-        context=context,
-        index=index,
-        seed=seed,
-        volatile=volatile,
-        provenance=about,
-        code=code,
-    )
-
-
-def _moved_in(store: Store, folder: str) -> str:
-    """A prepared folder of the store whose `out` is `folder`: one of the store's own, or else moved there."""
-    if not os.path.isdir(folder):
-        raise UsageError("the realizer's output is no folder", where=str(folder))
-    path = os.path.realpath(folder)
-    own = os.path.realpath(f"{store.path}/tmp")
-    if os.path.basename(path) == "out" and os.path.dirname(os.path.dirname(path)) == own:
-        return os.path.dirname(path)
-    prepared = store.new_tmp()
-    shutil.move(path, f"{prepared}/out")
-    return prepared
 
 
 # running

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from stagedml.pylightnix.realizing import ClosureLike, mkrealization, realizeSeq
+from stagedml.pylightnix.publishing import mkrealization
+from stagedml.pylightnix.realizing import ClosureLike, realizeSeq
 from stagedml.pylightnix.storage import S_
 from stagedml.pylightnix.types import (
     Closure,
