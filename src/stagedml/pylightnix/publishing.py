@@ -1,3 +1,4 @@
+# ruff: noqa: N802 - the interface's names
 """Putting folders into the store as realizations, and finding those that are there."""
 
 from __future__ import annotations
