@@ -114,7 +114,8 @@ class Store:
     def _create(self, marker: str) -> None:
         try:
             there = os.listdir(self.path) if os.path.isdir(self.path) else []
-            others = [n for n in there if n not in _FOLDERS and not n.startswith("format.json.")]
+            ours = (*_FOLDERS, "lost+found")  # the latter is a fresh volume's own
+            others = [n for n in there if n not in ours and not n.startswith("format.json.")]
             if others:  # an unfinished format.json is another maker's, alive or killed
                 raise StoreError("a folder with other things in it", where=self.path, hint=_HINT)
             self._make_folders()
