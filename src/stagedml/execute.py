@@ -6,6 +6,7 @@ Everything an executor needs is in `Task` and `execute`, so that an executor is 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -27,6 +28,7 @@ from stagedml.store import Context, Record, Store, remove_tree, using
 
 DURABLE_S = 1.0  # a build that took longer is synced to the disk: that costs little beside it
 TAIL_LINES = 20
+DISK_TROUBLE = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT)
 
 
 class Task(NamedTuple):
@@ -185,6 +187,13 @@ def run_realizer(b: Build, d: Derivation) -> None:
     except StagedmlError:
         raise
     except Exception as e:
+        if isinstance(e, OSError) and e.errno in DISK_TROUBLE:  # not the realizer's fault: no traceback
+            raise BuildError(
+                f"{e.strerror}: {e.filename or b.folder}",
+                where=d.config.name,
+                hint="check the disk, then run again: it goes on from its scratch folder",
+                dref=d.dref,
+            ) from e
         import traceback
 
         log.write("".join(traceback.format_exception(e)))
