@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--bytes", type=float, default=10e9, help="how much to publish (--scale)")
     parser.add_argument("--files", type=int, default=10_000, help="in how many files (--scale)")
     parser.add_argument("--derivations", type=int, default=100_000, help="in the store (--scale)")
-    parser.add_argument("--folder", type=Path, help="where to work (--scale); the system's temporary folder")
+    parser.add_argument("--folder", type=Path, help="where to work; the system's temporary folder")
     options = parser.parse_args()
     print(f"Python {platform.python_version()}, {platform.system()} {platform.release()}", flush=True)
     if options.scale:
@@ -66,6 +66,7 @@ def main() -> None:
             timeout=options.timeout,
             budget=options.budget,
             say=lambda line: print(line, file=sys.stderr, flush=True),
+            folder=options.folder,
         )
         everything[text] = results
         print(table(results, peers, case), flush=True)

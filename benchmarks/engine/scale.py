@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.engine.compare import Case, run_once
+from benchmarks.engine.compare import Case, run_once, workplace
 from benchmarks.engine.peers import PEERS, PROGRAMS
 
 PIECE = 1 << 20
@@ -37,7 +34,7 @@ def graphs(sizes: Sizes) -> None:
     ours = next(p for p in PEERS if p.name == "stagedml")
     for kind in ("chain", "fan"):
         for size in (sizes.stages // 10, sizes.stages // 3, sizes.stages):
-            with _workplace(sizes) as folder:
+            with workplace(sizes.folder) as folder:
                 store = folder / "store"
                 cold, _ = run_once(ours, Case(kind, size), store, changed=False, timeout=TIMEOUT)
                 disk = _disk(store)
@@ -54,7 +51,7 @@ def artifacts(sizes: Sizes) -> None:
     print("\n| artifact | reading once | publishing | ratio | peak memory |")
     print("| --- | --- | --- | --- | --- |")
     for files in (1, sizes.files):
-        with _workplace(sizes) as folder:
+        with workplace(sizes.folder) as folder:
             data = folder / "data"
             _write(data, sizes.bytes, files)
             _forget(data)
@@ -78,7 +75,7 @@ def crowd(sizes: Sizes) -> None:
     """A store with many derivations: listing, collecting garbage, and a cached realize beside them."""
     print(f"\n| in a store of {sizes.derivations:,} derivations | seconds |\n| --- | --- |")
     ours = next(p for p in PEERS if p.name == "stagedml")
-    with _workplace(sizes) as folder:
+    with workplace(sizes.folder) as folder:
         store = folder / "store"
         filled, _ = run_once(ours, Case("fan", sizes.derivations), store, changed=False, timeout=TIMEOUT)
         print(f"| building them all | {filled.wall:.1f} |", flush=True)
@@ -100,16 +97,6 @@ def crowd(sizes: Sizes) -> None:
 
 
 SCALES: dict[str, Callable[[Sizes], None]] = {"graphs": graphs, "artifacts": artifacts, "crowd": crowd}
-
-
-@contextmanager
-def _workplace(sizes: Sizes) -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(dir=sizes.folder, prefix="stagedml-bench-"))
-    try:
-        yield folder
-    finally:
-        subprocess.run(["chmod", "-R", "u+w", folder], check=True)
-        shutil.rmtree(folder)
 
 
 def _disk(folder: Path) -> int:
