@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stagedml.config import Config, config_outputs, is_output, is_refpath
+from stagedml.disk import remove_tree
 from stagedml.errors import ConfigError, PromiseError
 from stagedml.hashing import digest
 from stagedml.lens import Lens, Place, mklens
 from stagedml.refs import DRef, is_dref, is_rref
-from stagedml.store import Context, Store, remove_tree
+from stagedml.store import Context, Store
 
 if TYPE_CHECKING:
     from stagedml.progress import Progress

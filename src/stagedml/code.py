@@ -12,10 +12,11 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from stagedml.disk import write_atomic
 from stagedml.fingerprint import diff_fingerprints, fingerprint, fingerprint_digest
 from stagedml.refs import RRef
 from stagedml.stage import Derivation, realizer_function
-from stagedml.store import Record, Store, write_atomic
+from stagedml.store import Record, Store
 
 _known: dict[int, tuple[Any, str, Mapping[str, str]]] = {}
 _noted: set[str] = set()  # files that this process wrote or saw

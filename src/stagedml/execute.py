@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, cast
 from stagedml import build as build_module
 from stagedml.build import Build, instance_seed
 from stagedml.code import record_code
+from stagedml.disk import remove_tree
 from stagedml.errors import BuildError, MissingError, StagedmlError
 from stagedml.hashing import canonical, ref_digest
 from stagedml.leases import LostLease, hold
@@ -24,7 +25,7 @@ from stagedml.owner import is_dead
 from stagedml.provenance import provenance, reset_peak_memory
 from stagedml.refs import DRef, RRef
 from stagedml.stage import Derivation
-from stagedml.store import Context, Record, Store, remove_tree, using
+from stagedml.store import Context, Record, Store, using
 
 DURABLE_S = 1.0  # a build that took longer is synced to the disk: that costs little beside it
 TAIL_LINES = 20

@@ -12,12 +12,13 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from stagedml.browse import closure
+from stagedml.disk import remove_tree, write_atomic
 from stagedml.errors import ConfigError, MissingError, StoreError
 from stagedml.leases import hold
 from stagedml.matchers import metric_of
 from stagedml.refs import RRef, is_rref
 from stagedml.running import in_use
-from stagedml.store import Record, Store, remove_tree, write_atomic
+from stagedml.store import Record, Store
 
 
 class Candidate(NamedTuple):

@@ -24,9 +24,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from stagedml.disk import read_bytes, write_atomic
 from stagedml.errors import StoreError
 from stagedml.owner import is_dead, owner_id
-from stagedml.store import Store, read_bytes, write_atomic
+from stagedml.store import Store
 
 LEASE_S = float(os.environ.get("STAGEDML_LEASE_S", "60"))
 POLL_S = (0.02, 1.0)

@@ -8,8 +8,9 @@ import time
 from functools import cache
 from typing import Any
 
+from stagedml.disk import read_bytes, write_atomic
 from stagedml.hashing import canonical, ref_digest
-from stagedml.store import Store, read_bytes, write_atomic
+from stagedml.store import Store
 
 
 def reset_peak_memory() -> None:

@@ -15,6 +15,7 @@ import time
 from contextlib import ExitStack
 from typing import Any
 
+from stagedml.disk import remove_tree
 from stagedml.errors import ConfigError, MatchError
 from stagedml.execute import Task, discard, prepare, publish, run_realizer, task_key
 from stagedml.leases import hold
@@ -23,7 +24,7 @@ from stagedml.realize import plan, realize
 from stagedml.realize import realizeMany as realize_many
 from stagedml.refs import RRef
 from stagedml.stage import Closure, Derivation
-from stagedml.store import Context, remove_tree
+from stagedml.store import Context
 
 
 class Session:

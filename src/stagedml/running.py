@@ -14,9 +14,10 @@ import os
 import time
 from collections.abc import Iterable
 
+from stagedml.disk import write_atomic
 from stagedml.errors import StoreError
 from stagedml.owner import is_dead, owner_id
-from stagedml.store import Store, write_atomic
+from stagedml.store import Store
 
 STALE_S = 24 * 3600.0  # a file of another machine that was not renewed for a day
 

@@ -6,8 +6,9 @@ import errno
 import os
 import shutil
 
+from stagedml.disk import MTIME, remove_tree
 from stagedml.refs import DRef
-from stagedml.store import MTIME, Context, Record, Store, remove_tree
+from stagedml.store import Context, Record, Store
 
 
 def take(store: Store, source: Store, dref: DRef, context: Context) -> list[Record]:

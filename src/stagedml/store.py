@@ -18,7 +18,6 @@ read) shows whether anybody touched them; what looks touched is hashed again.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -28,13 +27,13 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from stagedml.config import Config, config_dref
+from stagedml.disk import MTIME, file_stamp, read_bytes, remove_tree, seal, sync, write_atomic, write_new
 from stagedml.errors import CorruptError, MissingError, StagedmlError, StoreError, StoreFormatError
 from stagedml.hashing import FileEntry, canonical, entry_problem, hash_tree, parse_json, ref_digest
 from stagedml.owner import owner_id
 from stagedml.refs import DRef, RRef, mkrref
 
 FORMAT = 1
-MTIME = 1  # seconds since the epoch, on every published file
 _FOLDERS = ("drv", "tmp", "scratch", "locks", "running", "roots", "quarantine", "trash", "notes")
 Context = dict[str, list[str]]
 DAMAGED = "damaged"
@@ -234,9 +233,9 @@ class Store:
         folder = f"{self.path}/drv/{rref.dref.folder}/{rref.digest}"
         path = f"{folder}/context.json"
         try:
-            look = _look(path)
+            stamp = file_stamp(path)
             seen = self._seen.get(rref)
-            if seen is not None and seen[0] == look:
+            if seen is not None and seen[0] == stamp:
                 return seen[1]
             data = parse_json(read_bytes(path), path)
         except FileNotFoundError:
@@ -257,7 +256,7 @@ class Store:
             record = _record(rref, folder, data)
         except (AssertionError, KeyError, TypeError) as e:
             raise CorruptError("context.json has no such form", where=folder, hint=_VERIFY) from e
-        self._seen[rref] = (look, record)
+        self._seen[rref] = (stamp, record)
         return record
 
     def path_of(self, rref: str) -> str:
@@ -337,9 +336,9 @@ class Store:
             else:
                 remove_tree(prepared)
         else:
-            self._seen[rref] = (_look(f"{folder}/context.json"), _record(rref, folder, record))
+            self._seen[rref] = (file_stamp(f"{folder}/context.json"), _record(rref, folder, record))
         if durable:
-            _sync(os.path.dirname(folder))
+            sync(os.path.dirname(folder))
         return rref
 
     # checking
@@ -402,99 +401,12 @@ _HINT = "check its permissions and the space left, or give another one: --store 
 _VERIFY = "run `stagedml verify`: it puts what is damaged aside, and the next realize rebuilds it"
 
 
-def seal(folder: str, manifest: Mapping[str, FileEntry], *, durable: bool = False) -> None:
-    """Makes everything in a prepared realization read-only, with the one modification time."""
-    folders = [f"{folder}/out"]
-    for name, (_, _, kind) in manifest.items():
-        path = f"{folder}/out/{name}"
-        if kind == "d":
-            folders.append(path)
-        elif kind == "l":
-            os.utime(path, (MTIME, MTIME), follow_symlinks=False)
-        else:
-            os.chmod(path, 0o555 if kind == "x" else 0o444)
-            os.utime(path, (MTIME, MTIME))
-            if durable:
-                _sync(path)
-    with contextlib.suppress(FileNotFoundError):  # it is there when the stage printed something
-        os.chmod(f"{folder}/log.txt", 0o444)
-    for path in sorted(folders, reverse=True):  # the inner ones first
-        os.chmod(path, 0o555)
-        os.utime(path, (MTIME, MTIME))
-        if durable:
-            _sync(path)
-    if durable:
-        for entry in os.listdir(folder):
-            _sync(f"{folder}/{entry}")
-        _sync(folder)
-
-
-def _sync(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _look(path: str) -> tuple[int, int, int]:
-    st = os.stat(path)
-    return st.st_ino, st.st_size, st.st_ctime_ns
-
-
 def _record(rref: RRef, folder: str, data: Any) -> Record:
     instance = data["instance"]
     return Record(
         rref, folder, data["context"], instance["index"], instance["seed"], data["files"],
         data.get("volatile") or {}, data.get("published", 0), str(data.get("code", "")),
     )  # fmt: skip
-
-
-def read_bytes(path: str) -> bytes:
-    """A small file's content; less ceremony than `open`, which counts where there are thousands."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        data = piece = os.read(fd, 1 << 16)
-        while len(piece) >= 1 << 16:  # a file gives less than it was asked for only at its end
-            piece = os.read(fd, 1 << 16)
-            data += piece
-        return data
-    finally:
-        os.close(fd)
-
-
-def write_new(path: str, data: bytes, *, mode: int = 0o666) -> None:
-    """Writes a small file that is not there yet."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
-    finally:
-        os.close(fd)
-
-
-def write_atomic(path: str, data: bytes) -> None:
-    """Writes a small file so that readers see the old one, the new one, or none; never a part."""
-    prepared = f"{path}.{os.getpid()}-{os.urandom(4).hex()}.new"
-    try:
-        write_new(prepared, data)
-        os.replace(prepared, path)
-    except BaseException:
-        if os.path.exists(prepared):
-            os.unlink(prepared)
-        raise
-
-
-def remove_tree(path: str) -> None:
-    """Removes a folder, read-only parts included; a missing one is fine."""
-    if not os.path.lexists(path):
-        return
-    import shutil  # late: it brings the compression libraries along
-
-    for here, _, _ in os.walk(path):
-        os.chmod(here, 0o755)
-    shutil.rmtree(path)
 
 
 _current: Store | None = None

@@ -15,12 +15,12 @@ from small import chain, dies_halfway, fails, measured, words
 
 import stagedml.leases as leases
 from stagedml import Manager, Store, instantiate, match_some, mkdrv, mklens, realize, realizeMany, redefine
+from stagedml.disk import remove_tree
 from stagedml.errors import BuildError, BuildFailures
 from stagedml.execute import Task, execute, prepare, publish, run_realizer, task_key
 from stagedml.executors import Processes
 from stagedml.owner import is_dead, owner_id
 from stagedml.running import announce, in_use
-from stagedml.store import remove_tree
 
 HERE = str(Path(__file__).parent)
 

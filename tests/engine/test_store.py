@@ -11,6 +11,7 @@ import pytest
 from small import bad_data, chain, dies_halfway, fails, forgets, measured, words
 
 from stagedml import Store, instantiate, mklens, realize
+from stagedml.disk import MTIME
 from stagedml.errors import (
     BuildError,
     CorruptError,
@@ -20,7 +21,7 @@ from stagedml.errors import (
     StoreError,
     StoreFormatError,
 )
-from stagedml.store import MTIME, using
+from stagedml.store import using
 
 AS_ROOT = os.geteuid() == 0
 

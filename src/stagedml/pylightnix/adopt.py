@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from stagedml.config import config_dref
+from stagedml.disk import remove_tree
 from stagedml.errors import MissingError, StagedmlError
 from stagedml.pylightnix.build import START, STOP
 from stagedml.pylightnix.publishing import publish_folder
@@ -30,7 +31,7 @@ from stagedml.pylightnix.utils import (
     traverse_dict,
     tryread,
 )
-from stagedml.store import Store, current_store, remove_tree
+from stagedml.store import Store, current_store
 
 STORAGE = "store-v0"
 RECORDS = ("context.json", "group.json")

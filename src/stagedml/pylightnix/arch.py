@@ -9,11 +9,12 @@ import tarfile
 from collections.abc import Iterable
 from tempfile import TemporaryDirectory
 
+from stagedml.disk import remove_tree, seal
 from stagedml.fetch.unpack import unpack
 from stagedml.pylightnix.reading import rootrrefs, rrefctx
 from stagedml.pylightnix.storage import S_, mkSS, store_of
 from stagedml.pylightnix.types import DRef, Path, RRef, StorageSettings, UsageError
-from stagedml.store import Store, remove_tree, seal
+from stagedml.store import Store
 
 
 def deref_(ctxr: RRef, dref: DRef, S: S_) -> list[RRef]:

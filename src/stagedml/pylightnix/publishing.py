@@ -11,12 +11,13 @@ from logging import getLogger
 from typing import Any
 
 from stagedml.build import instance_seed
+from stagedml.disk import remove_tree
 from stagedml.hashing import hash_tree, walk
 from stagedml.provenance import provenance
 from stagedml.pylightnix.reading import drefdeps1
 from stagedml.pylightnix.storage import S_, store_of
 from stagedml.pylightnix.types import Context, DRef, RRef, UsageError
-from stagedml.store import Record, Store, remove_tree
+from stagedml.store import Record, Store
 
 logger = getLogger(__name__)
 

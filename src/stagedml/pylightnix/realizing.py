@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from stagedml.code import record_code
 from stagedml.config import config_dref
+from stagedml.disk import remove_tree
 from stagedml.execute import Log, captured, remove_dead_tmp, task_key
 from stagedml.leases import hold, spare_locks, sweep
 from stagedml.pylightnix.matchers import match_latest
@@ -59,7 +60,7 @@ from stagedml.pylightnix.types import (
 )
 from stagedml.pylightnix.utils import scanref_dict
 from stagedml.running import announce
-from stagedml.store import Store, remove_tree
+from stagedml.store import Store
 
 logger = getLogger(__name__)
 ClosureLike = Closure | tuple[StageResult, Closure]

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from stagedml.config import Config as EngineConfig
 from stagedml.config import config_dref
+from stagedml.disk import remove_tree
 from stagedml.errors import ConfigError
 from stagedml.pylightnix.types import (
     Config,
@@ -45,7 +46,7 @@ from stagedml.pylightnix.utils import (
     traverse_dict,
 )
 from stagedml.refs import check_name
-from stagedml.store import FORMAT, Store, current_store, remove_tree
+from stagedml.store import FORMAT, Store, current_store
 
 PYLIGHTNIX_STORE_VERSION = FORMAT
 PYLIGHTNIX_NAMEPAT = "[a-zA-Z0-9._+-]"

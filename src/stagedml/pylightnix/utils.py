@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, TypeVar
 
+from stagedml.disk import remove_tree
 from stagedml.pylightnix.types import DRef, Hash, Path, RRef, UsageError
 from stagedml.refs import is_dref, is_rref
-from stagedml.store import remove_tree
 
 PYLIGHTNIX_TIME = "%y%m%d-%H:%M:%S:%f%z"
 PYLIGHTNIX_SELF_TAG = "__self__"
