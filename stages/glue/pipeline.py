@@ -1,4 +1,4 @@
-"""What the stages of GLUE do when they are built: plain functions put together, outputs written."""
+"""What fine-tuning and submission do when they are built: plain functions put together, outputs written."""
 
 from __future__ import annotations
 
@@ -11,59 +11,21 @@ import numpy as np
 
 from stagedml import Build, mklens
 from stagedml.errors import DataError
-from stagedml.progress import Progress
 from stagedml.protocol import append_protocol
 from stagedml.stages.bert.checkpoint import load_tasks, save_model
 
 from .analysis import Predictions, write_analysis
-from .features import Encoded, encode
 from .finetune import Tuned, check_vocabulary, finetune
 from .own import own_task
 from .predict import TaskInfo, write_task_info
-from .readers import has_split, read_examples
-from .records import Meta, read_meta, read_records, write_records
+from .records import Meta, read_meta, read_records
 from .scorer import Scorer
 from .submission import submission_rows, write_submission
-from .tasks import SPLITS, TASKS, Task
-from .texts import read_examples_of, write_examples
+from .tasks import TASKS, Task
+from .texts import read_examples_of
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
     from .stages import FinetuneConfig
-
-
-def build_records(
-    task: Task,
-    root: Path,
-    *,
-    tokenizer: Tokenizer,
-    max_seq_length: int,
-    tfrecords: Path,
-    texts: Path,
-    progress: Progress | None = None,
-) -> dict[str, int]:
-    """Records of every split that `root` holds, and the texts of all but train. Returns the sizes."""
-    texts.mkdir(parents=True, exist_ok=True)
-    encoded: dict[str, Encoded] = {}
-    for split in SPLITS:
-        if split == "test" and not has_split(task, root, split):
-            continue
-        if split not in task.files or (not task.rows.get(split) and split != "test"):
-            continue
-        examples = read_examples(task, root, split)
-        encoded[split] = encode(examples, task, tokenizer=tokenizer, max_seq_length=max_seq_length)
-        if split != "train":
-            write_examples(texts / f"{split}.jsonl", examples)
-    write_records(
-        tfrecords,
-        encoded,
-        task=task.name,
-        labels=task.labels,
-        max_seq_length=max_seq_length,
-        progress=progress,
-    )
-    return {split: len(data) for split, data in encoded.items()}
 
 
 def task_of(meta: Meta) -> Task:

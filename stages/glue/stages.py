@@ -65,7 +65,7 @@ def make_tfrecords(
 ) -> None:
     """The realizer of `glue_tfrecords`; `examples` keeps the texts of dev and test for reports."""
     from .features import load_tokenizer
-    from .pipeline import build_records
+    from .prepare import build_records
 
     task = find_task(task_name)
     tokenizer = load_tokenizer(bert_vocab, lower_case=lower_case)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ from stagedml import (
     stage,
 )
 from stagedml.errors import MissingError
-from stagedml.protocol import append_protocol
+from stagedml.protocol import append_protocol, protocol_metric
 from stagedml.report.eventfiles import te2float
 from stagedml.report.metrics import (
     metric_summary,
@@ -54,6 +56,15 @@ def test_a_metric_of_a_realization(rref: RRef) -> None:
     assert protocol_rref_metric(rref, "evaluate", "eval_accuracy") == 0.5
     with pytest.raises(MissingError, match=r"evaluate\.eval_accuracy"):
         protocol_rref_metric(rref, "evaluate", "f1_score")
+
+
+def test_a_metric_without_a_value_is_null(tmp_path: Path) -> None:
+    """NaN is written as JSON knows it, and read as NaN again: it is there, and has no value."""
+    append_protocol(tmp_path / "protocol.json", "evaluate", pearson=float("nan"), eval_loss=0.5)
+    assert json.loads((tmp_path / "protocol.json").read_text()) == [
+        ["evaluate", {"eval_loss": 0.5, "pearson": None}]
+    ]
+    assert math.isnan(protocol_metric(tmp_path / "protocol.json", "evaluate", "pearson"))
 
 
 def test_mean_deviation_and_range_come_from_one_call(store: Store) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -79,3 +81,13 @@ def test_damage_and_absence_are_named(tmp_path: Path) -> None:
     path.write_bytes(raw[:-5])
     with pytest.raises(DataError, match="record 8 is cut"):
         read_records(tmp_path, "dev")
+
+
+def test_making_records_needs_no_tensorflow() -> None:
+    """What the stages of records import takes a moment, not the seconds of TensorFlow and Keras."""
+    code = (
+        "import sys; import stagedml.stages.glue.prepare, stagedml.stages.glue.own;"
+        "print(sorted({'tensorflow', 'keras'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
