@@ -451,6 +451,12 @@ def test_progress(site: Site, fetch: Fetch) -> None:
     assert [(b.total, b.n) for b in bars] == [(len(BODY), 1000), (len(BODY), len(BODY))]
 
 
+def test_length_told_late(site: Site, fetch: Fetch) -> None:
+    """A rest that is cut is not taken for the end where only that answer told the length."""
+    site.faults.extend([Fault(cut=10, chunked=True), Fault(cut=5)])
+    assert fetch(site.put("/a", BODY)).path.read_bytes() == BODY
+
+
 def test_no_space(site: Site, fetch: Fetch) -> None:
     """A file that cannot fit is refused before its bytes are taken."""
     site.faults.append(Fault(length=str(1 << 60)))

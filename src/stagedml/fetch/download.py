@@ -201,6 +201,8 @@ class _Job:
             if start != part.size or changed or (None not in (total, part.total) and total != part.total):
                 part.discard()
                 raise _PassingError("the server went on with another file, or at another place")
+            if part.total is None:  # an answer before this one gave no length
+                part.total = total
         elif response.status == 200:
             length = response.headers.get("Content-Length", "")
             total = int(length) if length.isdigit() else None
