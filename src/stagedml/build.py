@@ -136,14 +136,16 @@ class Build:
         if not isinstance(raw, (str, list, dict)):
             return raw
         if is_output(raw):
-            return self.outpath.joinpath(*raw[1:])
+            return Path(self.folder, "out", *raw[1:])
         if is_refpath(raw):
             return Path(self.lens[field].syspath)
         if is_dref(raw) or is_rref(raw):
             return self.lens[field]
+        if isinstance(raw, str):
+            return raw
         if isinstance(raw, list) and raw and all(is_dref(r) for r in raw):
             return [self.lens[field][i] for i in range(len(raw))]
-        return raw if isinstance(raw, str) else self.lens[field].val
+        return self.lens[field].val
 
     def check_promises(self) -> None:
         """Raises `PromiseError` for the first promised output that is not there."""

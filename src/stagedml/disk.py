@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Mapping
 
@@ -77,7 +76,7 @@ def seal(folder: str, manifest: Mapping[str, FileEntry], *, durable: bool = Fals
             os.utime(path, (MTIME, MTIME))
             if durable:
                 sync(path)
-    with contextlib.suppress(FileNotFoundError):  # it is there when the stage printed something
+    if os.path.exists(f"{folder}/log.txt"):  # it is there when the stage printed something
         os.chmod(f"{folder}/log.txt", 0o444)
     for path in sorted(folders, reverse=True):  # the inner ones first
         os.chmod(path, 0o555)

@@ -26,7 +26,7 @@ from typing import Any
 
 from stagedml.disk import read_bytes, write_atomic
 from stagedml.errors import StoreError
-from stagedml.owner import is_dead, owner_id
+from stagedml.owner import is_dead, owner_id, unique_name
 from stagedml.store import Store
 
 LEASE_S = float(os.environ.get("STAGEDML_LEASE_S", "60"))
@@ -152,7 +152,7 @@ def _try(base: str, generation: int, below: str | None) -> Lease | None:
     folder = os.path.dirname(base)
     spares = _spares.get((folder, owner_id()))
     is_spare = bool(spares)
-    token = spares.pop() if spares else f"{owner_id()}-{os.urandom(6).hex()}"
+    token = spares.pop() if spares else unique_name()
     prepared = f"{folder}/{token}.new"
     try:
         if not is_spare:
@@ -269,12 +269,9 @@ def _split(path: str) -> tuple[str, int]:
 
 
 def _generations(base: str) -> list[int]:
-    folder, prefix = os.path.dirname(base), os.path.basename(base) + "."
-    found = []
-    for name in os.listdir(folder):
-        if name.startswith(prefix) and name[len(prefix) :].isdigit():
-            found.append(int(name[len(prefix) :]))
-    return found
+    folder, _, key = base.rpartition("/")
+    names = [n.removeprefix(key + ".") for n in os.listdir(folder) if n.startswith(key + ".")]
+    return [int(n) for n in names if n.isdigit()]
 
 
 def _highest(base: str) -> int:

@@ -7,7 +7,9 @@ machine, another container) nothing is known here: there the lease decides.
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Iterator
 from functools import cache
 
 
@@ -51,6 +53,19 @@ def owner_id() -> str:
     if _own[0] != pid:
         _own = (pid, f"{place()}-{pid}-{start_time(pid) or 0}")
     return _own[1]
+
+
+_names: tuple[str, str, Iterator[int]] = ("", "", iter(()))
+
+
+def unique_name() -> str:
+    """A name that nobody else uses, which begins with its owner: `<owner>-<hex>`."""
+    global _names
+    owner = owner_id()
+    if _names[0] != owner:  # first use, or a fork
+        _names = owner, os.urandom(4).hex(), itertools.count()
+    _, salt, numbers = _names
+    return f"{owner}-{salt}{next(numbers):04x}"
 
 
 def is_dead(owner: str) -> bool | None:

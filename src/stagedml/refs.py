@@ -27,6 +27,8 @@ class DRef(str):
     __slots__ = ()
 
     def __new__(cls, text: str) -> DRef:
+        if type(text) is cls:
+            return text
         if not _DREF_RE.fullmatch(text):
             raise ConfigError(
                 f"not a derivation reference: {text!r}", hint="it looks like dref:<32 hex>-<name>"
@@ -54,6 +56,8 @@ class RRef(str):
     __slots__ = ()
 
     def __new__(cls, text: str) -> RRef:
+        if type(text) is cls:
+            return text
         if not _RREF_RE.fullmatch(text):
             raise ConfigError(
                 f"not a realization reference: {text!r}", hint="it looks like rref:<32 hex>-<32 hex>-<name>"
@@ -68,7 +72,7 @@ class RRef(str):
     @property
     def dref(self) -> DRef:
         """The derivation that it realizes."""
-        return DRef(f"dref:{self[38:]}")
+        return str.__new__(DRef, f"dref:{self[38:]}")
 
     @property
     def name(self) -> str:
@@ -77,11 +81,15 @@ class RRef(str):
 
 def is_dref(value: object) -> bool:
     """Whether a value is written like a derivation reference."""
+    if type(value) is DRef:
+        return True
     return isinstance(value, str) and value.startswith("dref:") and _DREF_RE.fullmatch(value) is not None
 
 
 def is_rref(value: object) -> bool:
     """Whether a value is written like a realization reference."""
+    if type(value) is RRef:
+        return True
     return isinstance(value, str) and value.startswith("rref:") and _RREF_RE.fullmatch(value) is not None
 
 

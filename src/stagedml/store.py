@@ -4,8 +4,8 @@
     drv/<hex>-<name>/config.json    a derivation
     drv/<hex>-<name>/<hex>/         one realization of it, read-only:
         out/                            the artifacts
-        context.json                    what it was built from and the manifest of `out`
-        provenance.json  log.txt        how, when, where; what it printed
+        context.json                    what it was built from, the manifest of `out`; how, when, where
+        log.txt                         what it printed
     tmp/  scratch/                  builds in progress; what they keep for the case of a kill
     locks/  running/                who builds what; which runs are alive
     roots/                          links that protect realizations
@@ -21,6 +21,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -30,11 +31,12 @@ from stagedml.config import Config, config_dref
 from stagedml.disk import MTIME, file_stamp, read_bytes, remove_tree, seal, sync, write_atomic, write_new
 from stagedml.errors import CorruptError, MissingError, StagedmlError, StoreError, StoreFormatError
 from stagedml.hashing import FileEntry, canonical, entry_problem, hash_tree, parse_json, ref_digest
-from stagedml.owner import owner_id
+from stagedml.owner import unique_name
 from stagedml.refs import DRef, RRef, mkrref
 
 FORMAT = 1
 _FOLDERS = ("drv", "tmp", "scratch", "locks", "running", "roots", "quarantine", "trash", "notes")
+_DIGEST = re.compile(r"[0-9a-f]{32}")
 Context = dict[str, list[str]]
 DAMAGED = "damaged"
 
@@ -216,7 +218,7 @@ class Store:
         except OSError as e:
             raise StoreError(f"a derivation cannot be read: {e.strerror}", where=folder, hint=_HINT) from e
         for name in names:
-            if len(name) == 32:
+            if _DIGEST.fullmatch(name):
                 try:
                     found.append(self.record(mkrref(name, dref)))
                 except CorruptError as e:
@@ -270,19 +272,19 @@ class Store:
     def provenance(self, rref: str) -> dict[str, Any]:
         """Who, when, where, how: what was recorded of a build. Empty when nothing was."""
         rref = RRef(rref)
-        path = f"{self.path}/drv/{rref.dref.folder}/{rref.digest}/provenance.json"
+        path = f"{self.path}/drv/{rref.dref.folder}/{rref.digest}/context.json"
         try:
-            with open(path, "rb") as f:
-                data = parse_json(f.read(), path)
+            data = parse_json(read_bytes(path), path)
         except FileNotFoundError:
             return {}
-        return data if isinstance(data, dict) else {}
+        found = data.get("provenance") if isinstance(data, dict) else None
+        return found if isinstance(found, dict) else {}
 
     # publishing
 
     def new_tmp(self) -> str:
         """A new empty folder under `tmp`, named after its owner so that a dead owner's can be removed."""
-        path = f"{self.path}/tmp/{owner_id()}-{os.urandom(6).hex()}"
+        path = f"{self.path}/tmp/{unique_name()}"
         try:
             os.mkdir(path)
         except OSError as e:
@@ -318,11 +320,11 @@ class Store:
             inside = any(name == v or name.startswith(v + "/") for v in apart)
             (logs if inside else files)[name] = entry
         hashed: Any = {"context": context, "files": files, "instance": {"index": index, "seed": seed}}
-        rref = mkrref(ref_digest("realization:1", canonical(hashed)), dref)
-        record = {**hashed, "volatile": logs, "published": max(time.time_ns(), newer_than + 1)}
-        record["code"] = code
-        for name, data in (("context.json", record), ("provenance.json", dict(provenance))):
-            write_new(f"{prepared}/{name}", canonical(data), mode=0o444)
+        first = canonical(hashed)
+        rref = mkrref(ref_digest("realization:1", first), dref)
+        rest: Any = {"code": code, "published": max(time.time_ns(), newer_than + 1), "volatile": logs}
+        last = canonical({**rest, "provenance": dict(provenance)})
+        write_new(f"{prepared}/context.json", first[:-1] + b"," + last[1:], mode=0o444)
         seal(prepared, manifest, durable=durable)
         folder = f"{self.path}/drv/{dref.folder}/{rref.digest}"
         try:
@@ -336,7 +338,10 @@ class Store:
             else:
                 remove_tree(prepared)
         else:
-            self._seen[rref] = (file_stamp(f"{folder}/context.json"), _record(rref, folder, record))
+            self._seen[rref] = (
+                file_stamp(f"{folder}/context.json"),
+                _record(rref, folder, {**hashed, **rest}),
+            )
         if durable:
             sync(os.path.dirname(folder))
         return rref

@@ -191,7 +191,7 @@ def test_continues_after_a_kill(store: Store, site: Site) -> None:
     assert out(rref).read_bytes() == body
     assert site.ranges() == ["", "bytes=300000-"]
     assert record(rref)["resumed_at"] == 300_000
-    assert "byte 300,000" in (out(rref).parent.parent / "provenance.json").read_text()
+    assert "byte 300,000" in (out(rref).parent.parent / "context.json").read_text()
 
 
 def test_mirror_is_not_identity(
