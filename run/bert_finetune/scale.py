@@ -1,9 +1,10 @@
 """The scales of the experiment: the same stages with other data and another BERT.
 
 full          BERT-mini of Google and the whole of GLUE, downloaded
-toy           a random BERT of two layers and made-up tasks: minutes, and nothing to conclude from
+toy           made-up tasks, and a BERT of two layers that has read the encyclopedia they are about
+smoke         three made-up tasks and a random BERT for a few steps: it shows only that everything runs
 DATA=folder   the tasks in `folder/glue`, and the BERT in `folder/bert` if there is one (any form that
-              `bert_import` reads); SCALE=toy limits batch sizes and runs
+              `bert_import` reads); SCALE=toy or smoke limits epochs, batch sizes and runs
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from stagedml.stages.glue.menu import all_minibert_finetune_glue, finetune_refbe
 from stagedml.stages.glue.readers import has_split
 from stagedml.stages.glue.tasks import find_task, glue_tasks
 from stagedml.stages.glue.toy import all_toyglue
-from stagedml.stages.glue.toybert import all_toybert
+from stagedml.stages.glue.toybert import TOKENS, all_toybert, toy_pretrained
 
 Finetune = Callable[..., DRef]
 
@@ -48,11 +49,11 @@ def scale_from_environment() -> Scale:
     """The scale that `$STAGEDML_SCALE` and `$STAGEDML_DATA` ask for. Raises `ConfigError`."""
     name = os.environ.get("STAGEDML_SCALE") or "full"
     data = os.environ.get("STAGEDML_DATA")
-    if name not in ("toy", "full"):
-        raise ConfigError(f"no scale {name!r}", hint="SCALE=toy or SCALE=full")
-    if data:
-        return _on_data(_toy() if name == "toy" else _full(), Path(data))
-    return _toy() if name == "toy" else _full()
+    known = {"full": _full, "toy": _toy, "smoke": _smoke}
+    if name not in known:
+        raise ConfigError(f"no scale {name!r}", hint=f"SCALE is one of {', '.join(known)}")
+    scale = known[name]()
+    return _on_data(scale, Path(data)) if data else scale
 
 
 def _full() -> Scale:
@@ -75,21 +76,44 @@ def _full() -> Scale:
 def _toy() -> Scale:
     return Scale(
         name="toy",
-        text="made-up tasks",
+        text="tasks about a made-up island",
         finetune=toy_finetune,
         tasks=glue_tasks(),
-        epochs=10,
-        study_epochs=10,
+        epochs=4,
+        study_epochs=4,
         batch_sizes=[2, 8, 32],
         runs=2,
-        cost="takes some minutes on two cores, no download.",
+        cost="pre-trains a small BERT and fine-tunes it 27 times: some minutes on two cores, no download.",
+    )
+
+
+def _smoke() -> Scale:
+    return replace(
+        _toy(),
+        name="smoke",
+        finetune=smoke_finetune,
+        tasks=["CoLA", "MRPC", "STS-B"],
+        epochs=1,
+        study_epochs=1,
+        batch_sizes=[8, 16, 32],
+        runs=1,
+        cost="takes a minute or two, and shows only that everything runs.",
     )
 
 
 def toy_finetune(m: Manager, task_name: str = "MRPC", num_instances: int = 1, **fields: Any) -> DRef:
-    """A random BERT of two layers on a made-up task."""
-    settings = {"lr": 3e-3, "max_seq_length": 32, **fields}
-    glue = all_toyglue(m, rows=1024, dev_rows=128)
+    """The BERT that has read about the island, on a task about the island."""
+    glue = all_toyglue(m, rows=800, dev_rows=300)
+    settings = {"lr": 3e-4, "max_seq_length": TOKENS, **fields}
+    return finetune_refbert(
+        m, toy_pretrained(m), task_name, refdataset=glue, num_instances=num_instances, **settings
+    )
+
+
+def smoke_finetune(m: Manager, task_name: str = "MRPC", num_instances: int = 1, **fields: Any) -> DRef:
+    """A random BERT on some rows of a task about the island."""
+    glue = all_toyglue(m, rows=64, dev_rows=32)
+    settings = {"lr": 3e-4, "max_seq_length": TOKENS, **fields}
     return finetune_refbert(
         m, all_toybert(m), task_name, refdataset=glue, num_instances=num_instances, **settings
     )
@@ -103,10 +127,10 @@ def _on_data(scale: Scale, data: Path) -> Scale:
         hint = f"the batch-size study is about MRPC; there is: {', '.join(tasks) or 'nothing'}"
         raise ConfigError("no MRPC", where=str(glue), hint=hint)
     bert = data / "bert"
+    epochs = {} if scale.name == "smoke" else {"epochs": _full().epochs, "study_epochs": _full().study_epochs}
     return replace(
         scale,
-        epochs=_full().epochs,
-        study_epochs=_full().study_epochs,
+        **epochs,
         text=f"{', '.join(tasks)} of a data folder",
         finetune=partial(data_finetune, glue=glue, bert=bert if bert.exists() else None),
         tasks=tasks,

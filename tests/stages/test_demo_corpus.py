@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from stagedml.stages.glue.readers import read_examples
-from stagedml.stages.glue.tasks import find_task
+from stagedml.stages.glue.fetch import data_sets
+from stagedml.stages.glue.tasks import find_task, glue_tasks
 from stagedml.stages.text.synthetic import Scale, generate
 from stagedml.stages.text.synthetic.dump import Page, base36, write_dump
+from stagedml.stages.text.synthetic.glue import inferences, judgements, similarities, write_set
 from stagedml.stages.text.synthetic.tasks import opinions, pairs
 from stagedml.stages.text.synthetic.words import BLAME, PRAISE, Draw, make_lexicon
 from stagedml.stages.text.synthetic.world import Island
@@ -173,6 +175,54 @@ def test_our_reader_reads_the_tasks(world: Path, name: str) -> None:
     root = world / "glue" / name
     rows = {split: len(read_examples(find_task(name), root, split)) for split in SMALL.rows}
     assert rows == SMALL.rows
+
+
+def test_every_task_of_glue_is_read(tmp_path: Path) -> None:
+    """Each made-up set has the layout of the official one: all rows are read, labels included."""
+    for name in data_sets():
+        write_set(tmp_path / name, name, make_lexicon(1), rows=50, dev_rows=12, seed=2)
+    for name in glue_tasks():
+        task = find_task(name)
+        train = read_examples(task, tmp_path / task.folder, "train")
+        assert (len(train), all(e.label is not None for e in train)) == (50, True), name
+        assert len({e.label for e in train}) >= 2
+        assert all(bool(e.text_b) == task.pair for e in train)
+        for split in ("dev", "test"):
+            assert len(read_examples(task, tmp_path / task.folder, split)) == 12, name
+    assert len(read_examples(find_task("AX"), tmp_path / "AX", "test")) == 12
+
+
+def test_labels_follow_from_what_is_said() -> None:
+    """Entailment keeps the concept, contradiction its kind; similarity is their mean; order is what CoLA asks."""
+    lexicon = make_lexicon(5)
+    concept_of = {name: c for c in lexicon.concepts for name in c.names}
+
+    def about(text: str) -> list:
+        return [concept_of[w] for w in text.lower().replace(".", "").split() if w in concept_of]
+
+    for a, b, label in inferences(lexicon, 100, train=False, seed=3):
+        (x,), (y,) = about(a), about(b)
+        assert label == ("entailment" if x is y else "contradiction" if x.kind == y.kind else "neutral")
+    points = lambda x, y: 5.0 if x is y else 2.0 if x.kind == y.kind else 0.0  # noqa: E731
+    for a, b, score in similarities(lexicon, 50, train=True, seed=3):
+        assert float(score) == sum(map(points, about(a), about(b))) / 2
+    rows = list(judgements(lexicon, 200, train=True, seed=3))
+    straight = {" ".join(sorted(text.split())): text for text, _, label in rows if label == "1"}
+    assert 0.6 < sum(label == "1" for _, _, label in rows) / 200 < 0.8
+    assert all(straight.get(" ".join(sorted(t.split()))) != t for t, _, label in rows if label == "0")
+
+
+def test_held_out_names_and_words_can_be_had_in_train(tmp_path: Path) -> None:
+    """With `held_out=False` the dev set has the words of train, otherwise others."""
+    words = {}
+    for held_out in (True, False):
+        folder = tmp_path / str(held_out)
+        write_set(folder, "SST-2", make_lexicon(1), rows=300, dev_rows=100, seed=1, held_out=held_out)
+        for split in ("train", "dev"):
+            text = (folder / f"{split}.tsv").read_text().replace(",", "")
+            words[held_out, split] = {*PRAISE, *BLAME} & set(text.split())
+    assert not words[True, "train"] & words[True, "dev"]
+    assert words[False, "dev"] <= words[False, "train"]
 
 
 def test_the_official_files_have_the_same_layout(world: Path, real_data: Path) -> None:

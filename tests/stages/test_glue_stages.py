@@ -17,13 +17,15 @@ import pytest
 from stagedml import DRef, Manager, instantiate, mklens, realize
 from stagedml.errors import ConfigError, DataError
 from stagedml.protocol import read_protocol
-from stagedml.stages.glue.fetch import GLUE_URL, SENTEVAL_URL, all_fetchglue, data_sets
+from stagedml.stages.glue.fetch import GLUE_URL, SENTEVAL_URL, all_fetchglue
 from stagedml.stages.glue.predict import predict_texts
 from stagedml.stages.glue.stages import bert_finetune_glue, glue_submission, glue_tfrecords
 from stagedml.stages.glue.study import realize_study
 from stagedml.stages.glue.tasks import find_task, glue_tasks
 from stagedml.stages.glue.toy import all_toyglue
 from stagedml.stages.glue.toybert import all_toybert
+from stagedml.stages.text.synthetic.glue import write_set
+from stagedml.stages.text.synthetic.words import make_lexicon
 from stagedml.store import Store, using
 
 DATA = Path(os.environ.get("STAGEDML_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -43,7 +45,7 @@ def records(m: Manager, task_name: str, **fields: Any) -> DRef:
         task_name,
         bert_vocab=mklens(all_toybert(m)).bert_vocab.refpath,
         lower_case=True,
-        refdataset=all_toyglue(m, rows=96, dev_rows=24),
+        refdataset=all_toyglue(m, rows=96, dev_rows=24, held_out=False),
         max_seq_length=32,
         **fields,
     )
@@ -120,33 +122,14 @@ def test_the_collection_has_a_field_a_data_set(store: Store) -> None:
 
 def test_data_from_a_folder_of_ones_own(store: Store, tmp_path: Path) -> None:
     """Loose folders are found by name, missing tasks are left out, an empty folder is refused."""
-    from stagedml.stages.glue.toy import write_toy
-
     for name in ("RTE", "STS-B"):
-        write_toy(tmp_path / "mine" / name, name, rows=9, dev_rows=5, seed=3)
+        write_set(tmp_path / "mine" / name, name, make_lexicon(1), rows=9, dev_rows=5, seed=3)
     rref = realize(instantiate(all_fetchglue, folder=str(tmp_path / "mine")))
     rows = json.loads(Path(mklens(rref).index.syspath).read_text())
     assert rows == {name: {"train": 9, "dev": 5, "test": 5} for name in ("STS-B", "RTE")}
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match="no GLUE data"):
         instantiate(all_fetchglue, folder=str(tmp_path / "empty"))
-
-
-def test_made_up_data_are_read_for_every_task(tmp_path: Path) -> None:
-    """Each made-up file has the layout of the official one: all rows are read, labels included."""
-    from stagedml.stages.glue.readers import read_examples
-    from stagedml.stages.glue.toy import write_toy
-
-    for name in data_sets():
-        write_toy(tmp_path / name, name, rows=50, dev_rows=12, seed=2)
-    for name in glue_tasks():
-        task = find_task(name)
-        train = read_examples(task, tmp_path, "train") if task.folder in data_sets() else []
-        assert len(train) == 50, name
-        assert all(e.label is not None for e in train)
-        assert len(read_examples(task, tmp_path, "dev")) == 12
-        assert len(read_examples(task, tmp_path, "test")) == 12
-    assert len(read_examples(find_task("AX"), tmp_path / "AX", "test")) == 12
 
 
 @pytest.mark.slow
@@ -165,7 +148,7 @@ def test_a_fine_tuning_learns_and_leaves_what_it_promises(store: Store) -> None:
     assert sum(map(sum, confusion["confusion"])) == 24
     assert {p.name for p in Path(lens.logs.syspath).iterdir()} == {"train", "valid", "eval"}
     assert float(Path(lens.traintime.syspath).read_text()) > 0
-    good, bad = predict_texts(rref, ["This story is warm and clever", "The cast is dull and hollow"])
+    good, bad = predict_texts(rref, ["a lovely and tender song", "a dull and dreary song"])
     assert (good.label, bad.label) == ("1", "0")
     assert good.probability == max(good.probabilities.values())
 

@@ -92,20 +92,22 @@ def opinions(count: int, *, train: bool, seed: int) -> list[Opinion]:
     return out
 
 
-def mrpc_lines(rows: Sequence[Pair], *, labelled: bool, first_id: int) -> list[str]:
-    """The lines of a file of MRPC: with a quality for train and dev, with a running index for test."""
+def mrpc_text(rows: Sequence[Pair], *, labelled: bool, first_id: int = 1) -> str:
+    """A file of MRPC: a byte-order mark and a quality for train and dev, a running index for test."""
     lines = ["Quality\t#1 ID\t#2 ID\t#1 String\t#2 String" if labelled else MRPC_TEST_HEADER]
     for i, row in enumerate(rows):
         ids = f"{first_id + 2 * i}\t{first_id + 2 * i + 1}"
         lines.append(f"{int(row.same) if labelled else i}\t{ids}\t{row.first}\t{row.second}")
-    return lines
+    return (BOM if labelled else "") + "\n".join(lines) + "\n"
 
 
-def sst2_lines(rows: Sequence[Opinion], *, labelled: bool) -> list[str]:
-    """The lines of a file of SST-2."""
+def sst2_text(rows: Sequence[Opinion], *, labelled: bool) -> str:
+    """A file of SST-2."""
     if labelled:
-        return ["sentence\tlabel", *(f"{row.text} \t{int(row.good)}" for row in rows)]
-    return ["index\tsentence", *(f"{i}\t{row.text} ." for i, row in enumerate(rows))]
+        lines = ["sentence\tlabel", *(f"{row.text} \t{int(row.good)}" for row in rows)]
+    else:
+        lines = ["index\tsentence", *(f"{i}\t{row.text} ." for i, row in enumerate(rows))]
+    return "\n".join(lines) + "\n"
 
 
 def write_tasks(folder: Path, lexicon: Lexicon, *, rows: dict[str, int], seed: int) -> list[Path]:
@@ -115,9 +117,8 @@ def write_tasks(folder: Path, lexicon: Lexicon, *, rows: dict[str, int], seed: i
         train, labelled = split == "train", split != "test"
         same = pairs(lexicon, count, train=train, seed=seed + number)
         good = opinions(count, train=train, seed=seed + 100 + number)
-        mrpc = "\n".join(mrpc_lines(same, labelled=labelled, first_id=1 + 100_000 * number)) + "\n"
-        sst2 = "\n".join(sst2_lines(good, labelled=labelled)) + "\n"
-        for task, text in (("MRPC", (BOM if labelled else "") + mrpc), ("SST-2", sst2)):
+        mrpc = mrpc_text(same, labelled=labelled, first_id=1 + 100_000 * number)
+        for task, text in (("MRPC", mrpc), ("SST-2", sst2_text(good, labelled=labelled))):
             path = folder / task / f"{split}.tsv"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8", newline="")
