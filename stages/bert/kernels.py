@@ -1,8 +1,9 @@
 """The element-wise work of BERT: dropout, activations, layer norm, softmax, cross entropy.
 
 On a CPU, TensorFlow runs each operation as a pass over memory, and these passes cost as much as the matrix
-products do; so GELU and the cross entropy have gradients written out, and dropout draws bytes, not floats.
-Measured effects are in docs/performance.md. On JAX the compiler fuses the plain formulas.
+products do; so what can be done in one pass is (`fused.py`), the cross entropy has its gradient written out,
+and dropout draws bytes, not floats. Measured effects are in docs/performance.md. On JAX the compiler fuses
+the plain formulas.
 """
 
 from __future__ import annotations
@@ -30,12 +31,25 @@ def dropout(x: Tensor, rate: float, seed: Tensor | None, *, site: int) -> Tensor
     The probability is rounded to a 256th (0.1 becomes 26/256), the scale is that of the rounded one. `seed`
     is int32 [2]; `site` numbers the places in the model, so that each draws its own mask.
     """
-    dropped = max(1, round(rate * LEVELS)) if rate > 0.0 else 0
+    dropped = _dropped(rate)
     if not dropped or seed is None:
         return x
+    return x * (ops.cast(_keep(x, dropped, seed, site), x.dtype) * ops.cast(_factor(dropped), x.dtype))
+
+
+def _dropped(rate: float) -> int:
+    """How many of the 256 values of a byte drop an element."""
+    return max(1, round(rate * LEVELS)) if rate > 0.0 else 0
+
+
+def _factor(dropped: int) -> float:
+    return LEVELS / (LEVELS - dropped)
+
+
+def _keep(x: Tensor, dropped: int, seed: Tensor, site: int) -> Tensor:
+    """True where an element stays, in the shape of `x`."""
     key = seed + np.array([site * GOLDEN & 0x3FFFFFFF, 0], np.int32)
-    keep = ops.cast(_random_bytes(x, key) >= np.uint8(dropped), x.dtype)
-    return x * (keep * ops.cast(LEVELS / (LEVELS - dropped), x.dtype))
+    return _random_bytes(x, key) >= np.uint8(dropped)
 
 
 def _random_bytes(x: Tensor, key: Tensor) -> Tensor:
@@ -55,28 +69,11 @@ def activation(name: str, x: Tensor) -> Tensor:
     """`gelu` is the exact (erf) form, `gelu_new` and `gelu_pytorch_tanh` the tanh form."""
     if name == "relu":
         return ops.relu(x)
-    if name == "gelu" or not _on_tensorflow():
+    if not _on_tensorflow():
         return ops.gelu(x, approximate=name != "gelu")
-    return ops.cast(_tf_gelu()(ops.cast(x, "float32")), x.dtype)  # bfloat16 arithmetic is slow on CPUs
+    from stagedml.stages.bert import fused
 
-
-@cache
-def _tf_gelu() -> Callable[[Tensor], Tensor]:
-    """The tanh form as x * sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3): fewer passes than tanh."""
-    import tensorflow as tf
-
-    a = 2 * float(np.sqrt(2 / np.pi))
-    b = 0.044715 * a
-
-    def gelu(x: Tensor) -> Any:
-        gate = tf.sigmoid(x * (a + b * (x * x)))
-
-        def gradient(dy: Tensor) -> Tensor:
-            return dy * (gate * (1.0 + x * (1.0 - gate) * (a + (3 * b) * (x * x))))
-
-        return x * gate, gradient
-
-    return tf.custom_gradient(gelu)
+    return fused.exact_gelu(x) if name == "gelu" else fused.gelu(x)
 
 
 def layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
@@ -89,10 +86,27 @@ def layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
     return ops.cast(y, x.dtype)
 
 
-def softmax(scores: Tensor, bias: Tensor) -> Tensor:
-    """Softmax over the last axis of `scores + bias`, in float32, in the type of `scores`."""
-    probs = ops.softmax(ops.cast(scores, "float32") + bias, axis=-1)
-    return ops.cast(probs, scores.dtype)
+def residual_norm(x: Tensor, y: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
+    """`layer_norm(x + y)`."""
+    if not _on_tensorflow():
+        return layer_norm(x + y, gamma, beta, eps)
+    from stagedml.stages.bert import fused
+
+    return fused.residual_norm(x, y, gamma, beta, eps)
+
+
+def attention_probs(
+    scores: Tensor, bias: Tensor, scale: float, *, rate: float, seed: Tensor | None, site: int
+) -> Tensor:
+    """Softmax over the last axis of `scores * scale + bias`, in float32, then dropout; type of `scores`."""
+    dropped = _dropped(rate)
+    if _on_tensorflow() and dropped and seed is not None:
+        from stagedml.stages.bert import fused
+
+        keep = _keep(scores, dropped, seed, site)
+        return fused.attention(scores, bias, scale, keep, _factor(dropped))
+    probs = ops.softmax(ops.cast(scores, "float32") * scale + bias, axis=-1)
+    return dropout(ops.cast(probs, scores.dtype), rate, seed, site=site)
 
 
 def entropy_and_hits(labels: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -63,7 +63,7 @@ class Dense(Part):
 
 
 class LayerNorm(Part):
-    """Layer normalisation over the last axis, in float32."""
+    """Layer normalisation over the last axis of x, or of x + residual; computed in float32."""
 
     def __init__(self, size: int, eps: float, *, dtype: Any, name: str) -> None:
         super().__init__(name=name, dtype=dtype)
@@ -71,8 +71,10 @@ class LayerNorm(Part):
         self.gamma = self.add_weight(name=f"{name}.gamma", shape=(size,), initializer="ones")
         self.beta = self.add_weight(name=f"{name}.beta", shape=(size,))
 
-    def call(self, x: Tensor) -> Tensor:
-        return kernels.layer_norm(x, self.gamma, self.beta, self.eps)
+    def call(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        if residual is None:
+            return kernels.layer_norm(x, self.gamma, self.beta, self.eps)
+        return kernels.residual_norm(x, residual, self.gamma, self.beta, self.eps)
 
 
 class Embeddings(Part):
@@ -137,11 +139,15 @@ class SelfAttention(Part):
         length, hidden = ops.shape(x)[1], x.shape[2]  # S may be known only at run time, H
         qkv = ops.reshape(self.qkv(x), (-1, length, 3, self.heads, self.head_size))  # [B, S, 3, N, D]
         query, key, value = ops.unstack(ops.transpose(qkv, (2, 0, 3, 1, 4)))  # 3 x [B, N, S, D]
-        query = query * ops.cast(1.0 / np.sqrt(self.head_size), query.dtype)
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))  # [B, N, S, S]
-        probs = kernels.softmax(scores, bias)  # [B, N, S, S]
-        if training:
-            probs = kernels.dropout(probs, self.rate, seed, site=self.site)
+        probs = kernels.attention_probs(  # [B, N, S, S]
+            scores,
+            bias,
+            self.head_size**-0.5,
+            rate=self.rate if training else 0.0,
+            seed=seed,
+            site=self.site,
+        )
         context = ops.transpose(ops.matmul(probs, value), (0, 2, 1, 3))  # [B, S, N, D]
         return self.output_dense(ops.reshape(context, (-1, length, hidden)))  # [B, S, H]
 
@@ -163,12 +169,12 @@ class BertLayer(Part):
         y = self.attention(x, bias, training=training, seed=seed)
         if training:
             y = kernels.dropout(y, self.rate, seed, site=self.site + 1)
-        x = self.attention_norm(x + y)  # [B, S, H]
+        x = self.attention_norm(x, y)  # [B, S, H]
         y = kernels.activation(self.act, self.intermediate(x))  # [B, S, F]
         y = self.output_dense(y)  # [B, S, H]
         if training:
             y = kernels.dropout(y, self.rate, seed, site=self.site + 2)
-        return self.output_norm(x + y)
+        return self.output_norm(x, y)
 
 
 class Encoder(Part):
