@@ -10,6 +10,7 @@ Report.md.in imports everything from here. What depends on the scale is in `scal
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -161,10 +162,14 @@ def official(rref: RRef) -> dict[str, float]:
     return {name: 100 * protocol_rref_metric(rref, "evaluate", name) for name in task.official}
 
 
+def percent(value: float | None) -> float | None:
+    """A hundred times a number; None for none, which is how a table leaves a cell empty."""
+    return None if value is None or math.isnan(value) else 100 * value
+
+
 def measured(rref: RRef, metric: str) -> float | None:
     """A metric of the dev set in percent; None where the task has no such metric."""
-    value = 100 * protocol_rref_metric(rref, "evaluate", metric)
-    return None if value != value else value
+    return percent(protocol_rref_metric(rref, "evaluate", metric))
 
 
 def worst_errors(rref: RRef, count: int = 5) -> list[list[str]]:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from stagedml.stages.glue.readers import read_examples
 from stagedml.stages.glue.fetch import data_sets
+from stagedml.stages.glue.readers import read_examples
 from stagedml.stages.glue.tasks import find_task, glue_tasks
 from stagedml.stages.text.synthetic import Scale, generate
 from stagedml.stages.text.synthetic.dump import Page, base36, write_dump
@@ -193,7 +193,7 @@ def test_every_task_of_glue_is_read(tmp_path: Path) -> None:
 
 
 def test_labels_follow_from_what_is_said() -> None:
-    """Entailment keeps the concept, contradiction its kind; similarity is their mean; order is what CoLA asks."""
+    """Entailment keeps the concept, contradiction its kind; similarity is their mean; CoLA asks for order."""
     lexicon = make_lexicon(5)
     concept_of = {name: c for c in lexicon.concepts for name in c.names}
 
