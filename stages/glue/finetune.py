@@ -237,7 +237,7 @@ def check_fit(data: Data, vocab_size: int, positions: int, *, where: str) -> Non
 
 def check_vocabulary(ours: Path, theirs: Path) -> None:
     """Raises `DataError`, naming the first line that differs, for another vocabulary."""
-    a, b = (p.read_text(encoding="utf-8").split("\n") for p in (ours, theirs))
+    a, b = (p.read_text(encoding="utf-8").rstrip("\n").split("\n") for p in (ours, theirs))
     if a == b:
         return
     line = next((i for i, (x, y) in enumerate(zip(a, b, strict=False), 1) if x != y), min(len(a), len(b)) + 1)

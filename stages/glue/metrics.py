@@ -95,6 +95,12 @@ def spearman(labels: ArrayLike, predictions: ArrayLike) -> float:
     return pearson(average_ranks(a), average_ranks(b))
 
 
+def metric_names(task: Task) -> list[str]:
+    """The metrics of a task, as `score` and the loss have them."""
+    classes = ["eval_accuracy", "f1_score", "f1_macro", "matthews_corr"]
+    return [*(["pearson", "spearman"] if task.regression else classes), "glue_score", "eval_loss"]
+
+
 def score(task: Task, labels: ArrayLike, predictions: ArrayLike) -> dict[str, float]:
     """All metrics of a task: the official ones, and those that the reports show for every task.
 

@@ -9,7 +9,8 @@ return bert_finetune_glue(m, refbert, tfrecs, train_batch_size=16)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -164,8 +165,10 @@ def bert_finetune_glue(
     3, unless `train_epoches` says otherwise. Outputs: `model` (a folder that Hugging Face opens), `protocol`
     ('evaluate': the metrics over the whole dev set), `predictions` (answers, worst errors, confusion matrix),
     `logs` (train/, valid/, eval/), `traintime` (seconds). Each instance has a seed of its own.
+    Raises `ConfigError` for settings that cannot be.
     """
     tfr, bert = mklens(tfrecs), mklens(refbert)
+    check_settings(fields)
     known = TASKS.get(str(tfr.task_name.val).upper())
     fields.setdefault("name", f"bert-finetune-{str(tfr.task_name.val).lower()}")
     fields.setdefault("train_epoches", default_epochs(known.rows["train"]) if known else 3)
@@ -179,6 +182,14 @@ def bert_finetune_glue(
         num_instances=num_instances,
         **fields,
     )
+
+
+def check_settings(given: Mapping[str, Any]) -> None:
+    """Raises `ConfigError` for values that no fine-tuning can have, when the stage is called."""
+    known = {f.name for f in dataclasses.fields(FinetuneConfig)}
+    none: Any = None
+    settings = {k: v for k, v in given.items() if k in known}
+    FinetuneConfig(refbert=none, tfrecs=none, task_name="", bert_vocab=none, cased=False, **settings).recipe()
 
 
 def glue_submission(m: Manager, finetuned: Sequence[DRef], *, diagnostic: DRef | None = None) -> DRef:

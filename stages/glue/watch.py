@@ -14,6 +14,7 @@ import numpy as np
 from stagedml.errors import ConfigError
 
 from .features import Encoded
+from .metrics import metric_names
 from .scorer import Scorer, evaluation
 from .tasks import Task
 
@@ -41,6 +42,9 @@ class Watch:
         patience: int = 0,
         scratch: Path | None = None,
     ) -> None:
+        if best_by and best_by not in metric_names(task):
+            hint = f"there is: {', '.join(metric_names(task))}"
+            raise ConfigError(f"no metric {best_by!r} to choose by", where=task.name, hint=hint)
         self.model, self.scorer, self.data, self.task = model, scorer, data, task
         self.best_by, self.patience = best_by, patience
         self.folder = scratch / "watch" if scratch is not None else None
@@ -70,9 +74,6 @@ class Watch:
         return {"valid": shown}
 
     def _compare(self, step: int, metrics: Metrics) -> None:
-        if self.best_by not in metrics:
-            hint = f"there is: {', '.join(metrics)}"
-            raise ConfigError(f"no metric {self.best_by!r} to choose by", where=self.task.name, hint=hint)
         value = metrics[self.best_by]
         if self.best_by == "eval_loss":
             value = -value

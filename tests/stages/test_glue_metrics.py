@@ -81,6 +81,10 @@ def test_each_task_reports_its_official_metrics() -> None:
     stsb = ours.score(find_task("STS-B"), np.array([0.0, 2.5, 5.0]), np.array([0.0, 2.6, 4.0]))
     assert stsb["spearman"] == pytest.approx(1.0)
     assert np.isnan(stsb["eval_accuracy"])
+    assert {k for k, v in stsb.items() if not np.isnan(v)} | {"eval_loss"} == {
+        *ours.metric_names(find_task("STS-B"))
+    }
+    assert {*cola, "eval_loss"} == {*ours.metric_names(find_task("CoLA"))}
 
 
 @pytest.mark.parametrize(

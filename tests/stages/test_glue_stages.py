@@ -120,6 +120,13 @@ def test_the_collection_has_a_field_a_data_set(store: Store) -> None:
         )
 
 
+@pytest.mark.parametrize("wrong", [{"lr": -1.0}, {"accumulate": 5}, {"flags": ["+fast"]}, {"patience": 1}])
+def test_settings_that_cannot_be_fail_when_the_stage_is_called(store: Store, wrong: dict[str, Any]) -> None:
+    """Nothing is built for a negative rate, an unknown flag and the like: they are refused at once."""
+    with pytest.raises(ConfigError, match=rf"{next(iter(wrong))}"):
+        instantiate(tuned, **wrong)
+
+
 def test_data_from_a_folder_of_ones_own(store: Store, tmp_path: Path) -> None:
     """Loose folders are found by name, missing tasks are left out, an empty folder is refused."""
     for name in ("RTE", "STS-B"):
@@ -194,7 +201,7 @@ def test_a_wrong_vocabulary_is_named_before_training(store: Store, tmp_path: Pat
     words[7], words[8] = words[8], words[7]
     vocab = tmp_path / "vocab.txt"
     vocab.write_text("\n".join(words) + "\n")
-    with pytest.raises(DataError, match="line 8 differs"):
+    with pytest.raises(DataError, match=rf"{len(words)} tokens, not {len(words)}; line 8 differs"):
         realize(instantiate(stage))
 
 
