@@ -118,12 +118,12 @@ def make_step(
     xla: bool = False,
     strategy: Any = None,
 ) -> Step:
-    """The step of the backend in use. `strategy` is a `tf.distribute` strategy, TensorFlow only."""
+    """The step of the backend in use; `strategy` spreads it over devices, see `stages/bert/devices.py`."""
     plan = Plan(model, objective, spec, accumulate)
     if keras.backend.backend() == "jax":
         from stagedml.stages.bert.step_jax import JaxStep
 
-        return JaxStep(plan)
+        return JaxStep(plan, distribution=strategy)
     from stagedml.stages.bert.step_tf import TfStep
 
     return TfStep(plan, xla=xla, strategy=strategy)

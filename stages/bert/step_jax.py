@@ -1,4 +1,8 @@
-"""The training step on JAX: a pure function of the state, jitted, its inputs donated."""
+"""The training step on JAX: a pure function of the state, jitted, its inputs donated.
+
+On several devices the weights are everywhere and the rows of a batch are shared out; the compiler divides the
+work, so that sums, gradients and dropout masks are those of one device.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from stagedml.stages.bert.devices import check_rows
 from stagedml.stages.bert.optimizer import update
 from stagedml.stages.bert.step import Batch, Plan, Tensor, Values, fold, global_norm, next_scale, report
 
@@ -15,8 +20,8 @@ from stagedml.stages.bert.step import Batch, Plan, Tensor, Values, fold, global_
 class JaxStep:
     """See `stages/bert/step.py`."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, *, distribution: Any = None) -> None:
+        self.plan, self.distribution = plan, distribution
         self.slots = plan.make_slots()
         self._learning = {id(w) for w in plan.weights}
         self._weights: list[Tensor] = []
@@ -27,9 +32,30 @@ class JaxStep:
 
     def __call__(self, batch: Batch, scalars: np.ndarray, seed: np.ndarray) -> Values:
         self._weights, self._state, values = self._run(
-            self._weights, self._frozen, self._state, dict(batch), scalars, seed
+            self._weights, self._frozen, self._state, self._spread(batch), scalars, seed
         )
         return values
+
+    def _spread(self, batch: Batch) -> Values:
+        """The batch, each device's rows on it."""
+        if self.distribution is None:
+            return dict(batch)
+        check_rows(len(next(iter(batch.values()))), self.distribution.device_mesh.devices.size)
+        return {k: jax.device_put(v, self._rows(np.ndim(v), axis=0)) for k, v in batch.items()}
+
+    def _rows(self, rank: int, *, axis: int) -> Any:
+        """An array whose rows, counted along `axis`, are shared out."""
+        mesh = self.distribution.device_mesh
+        axes = [self.distribution.batch_dim_name if i == axis else None for i in range(rank)]
+        return jax.sharding.NamedSharding(mesh.backend_mesh, jax.sharding.PartitionSpec(*axes))
+
+    def _micro_batches(self, batch: Batch) -> Values:
+        """[B, ...] -> [accumulate, B / accumulate, ...], each part shared out again."""
+        parts = {k: jnp.reshape(v, (self.plan.accumulate, -1, *v.shape[1:])) for k, v in batch.items()}
+        if self.distribution is None:
+            return parts
+        place = jax.lax.with_sharding_constraint
+        return {k: place(v, self._rows(v.ndim, axis=1)) for k, v in parts.items()}
 
     def sync(self) -> None:
         """Puts the state into the model's variables and `slots` (copies: the originals will be donated)."""
@@ -99,7 +125,7 @@ class JaxStep:
         if plan.accumulate == 1:
             grads, sums = gradient(weights, batch, seed)
             return sums, grads
-        split = {k: jnp.reshape(v, (plan.accumulate, -1, *v.shape[1:])) for k, v in batch.items()}
+        split = self._micro_batches(batch)
 
         def more(carry: Any, part: Any) -> tuple[Any, None]:
             index, rows = part

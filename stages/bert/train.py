@@ -119,7 +119,7 @@ class Runtime:
     checkpoint_every: int | None = None  # steps; None: as often as costs at most 3% of the time
     keep: int = 2
     xla: bool = False
-    strategy: Any = None  # a tf.distribute strategy under whose scope the model was made
+    strategy: Any = None  # of `strategy_of`, under whose scope the model was made
 
 
 @dataclass(frozen=True)

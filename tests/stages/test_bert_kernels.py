@@ -78,6 +78,9 @@ def test_dropout_keeps_the_mean() -> None:
     dropped = np.asarray(kernels.dropout(x, 0.1, seed, site=1))
     assert (dropped == 0).mean() == pytest.approx(26 / 256, abs=0.005)
     assert dropped.mean() == pytest.approx(1.0, abs=0.005)
-    for other in (kernels.dropout(x, 0.1, seed, site=2), kernels.dropout(x, 0.1, seed + [0, 1], site=1)):
+    for other in (
+        kernels.dropout(x, 0.1, seed, site=2),
+        kernels.dropout(x, 0.1, seed + tf.constant([0, 1]), site=1),
+    ):
         both_zero = (np.asarray(other) == 0) & (dropped == 0)
         assert both_zero.mean() == pytest.approx((26 / 256) ** 2, abs=0.003)
