@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stagedml.config import Config, config_outputs, is_output, is_refpath
-from stagedml.disk import remove_tree
+from stagedml.disk import read_bytes, remove_tree, write_atomic
 from stagedml.errors import ConfigError, PromiseError
 from stagedml.hashing import digest
 from stagedml.lens import Lens, Place, mklens
@@ -55,6 +56,7 @@ class Build:
         self.folder = folder
         self.outpath = Path(folder, "out")
         self._scratch = scratch
+        self._earlier_s: float | None = None  # seconds of earlier processes, once scratch was asked for
         os.mkdir(self.outpath)
         self.lens_place = Place(store, dref, lambda: str(self.outpath), self._pick)
         self.make_folders()
@@ -82,7 +84,14 @@ class Build:
     def scratch(self) -> Path:
         """A folder that outlives the process and belongs to this derivation, context and instance only."""
         os.makedirs(self._scratch, exist_ok=True)
+        if self._earlier_s is None:
+            self._earlier_s = _begin_stretch(self._scratch)
         return Path(self._scratch)
+
+    @property
+    def earlier_seconds(self) -> float:
+        """How long earlier processes worked on what this build went on from; 0 when it began afresh."""
+        return self._earlier_s or 0.0 if self.resumes else 0.0
 
     def another(self) -> Build:
         """A build of the next instance, for realizers that make several realizations at once.
@@ -162,6 +171,23 @@ class Build:
     def volatile(self) -> list[str]:
         """Output paths that stay out of the digest."""
         return [path for _, marker, path in config_outputs(self.config) if marker == "__volatile__"]
+
+
+def _begin_stretch(scratch: str) -> float:
+    """Notes that work in a scratch folder begins (again); returns the seconds of the work before.
+
+    A process that was killed could not say when it stopped: its last change in the folder counts as that.
+    """
+    note = f"{scratch}/.stretches"
+    try:
+        before, started = map(float, read_bytes(note).split())
+    except (FileNotFoundError, ValueError):
+        before = 0.0
+    else:
+        inside = [os.lstat(f"{scratch}/{name}").st_mtime for name in os.listdir(scratch)]
+        before += max(0.0, max(inside) - started)
+    write_atomic(note, b"%.3f %.3f" % (before, time.time()))
+    return before
 
 
 _terminal: Any = None

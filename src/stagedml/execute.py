@@ -151,7 +151,12 @@ def publish(
     code = record_code(b.store, d.realizer)
     for one in (b, *b.siblings):
         record = provenance(
-            b.store, started=started, seconds=seconds, seed=one.seed, index=one.instance, resumes=one.resumes
+            b.store,
+            started=started,
+            seconds=seconds + one.earlier_seconds,
+            seed=one.seed,
+            index=one.instance,
+            resumes=one.resumes,
         )
         fence()
         rrefs.append(

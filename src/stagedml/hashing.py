@@ -39,7 +39,7 @@ _REMEDIES = {
 
 
 def normalize(value: object, where: str = "config") -> Json:
-    """The JSON form of a config value: tuples become lists, -0.0 becomes 0.0, the rest stays as it is.
+    """The JSON form of a config value: tuples become lists, -0.0 becomes 0.0, keys are in their order.
 
     Raises `ConfigError`, naming the place, for what has no stable bytes: NaN, infinities, text that is not
     Unicode, keys that are no strings, and every other type.
@@ -57,7 +57,7 @@ def normalize(value: object, where: str = "config") -> Json:
         for key in value:
             if not isinstance(key, str):
                 raise ConfigError(f"the key {key!r} is no string", where=where, hint="use str(key)")
-        return {_text(k, where): normalize(v, f"{where}.{k}") for k, v in value.items()}
+        return {_text(k, where): normalize(value[k], f"{where}.{k}") for k in sorted(value)}
     name = kind.__name__
     hint = _REMEDIES.get(name, "use numbers, strings, lists, dictionaries or references")
     if hasattr(value, "item") and hasattr(value, "dtype"):

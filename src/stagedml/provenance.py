@@ -116,7 +116,7 @@ def environment(store: Store) -> str:
 def provenance(
     store: Store, *, started: float, seconds: float, seed: int, index: int, resumes: list[str]
 ) -> dict[str, Any]:
-    """The record of one build. `started` in seconds since the epoch, `seconds` by the monotonic clock."""
+    """The record of one build. `started`: seconds since the epoch; `seconds` of work, of earlier tries too."""
     folder = os.getcwd()
     return {
         "who": _user(),

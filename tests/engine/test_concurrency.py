@@ -95,6 +95,17 @@ def test_law_11_a_killed_build_goes_on_from_its_scratch(store: Store) -> None:
     assert [os.listdir(store.dir(d)) for d in ("scratch", "tmp", "locks")] == [[], [], []]
 
 
+def test_the_build_time_counts_what_a_killed_process_did(store: Store) -> None:
+    """Killed after a hundred seconds (so its note says here), resumed: the time of both is the build time."""
+    finish(python("initialize(sys.argv[1]); realize(instantiate(dies_halfway, die_at=3))", store.path))
+    (note,) = Path(store.dir("scratch")).glob("*/.stretches")
+    before, started = note.read_text().split()
+    assert float(before) == 0
+    note.write_text(f"{before} {float(started) - 100}")
+    seconds = store.provenance(realize(instantiate(dies_halfway)))["seconds"]
+    assert 100 <= seconds < 200
+
+
 def test_a_dead_builder_of_this_machine_is_taken_over_at_once(store: Store) -> None:
     """Its lock is there, its process is not: nobody has to clear anything."""
     code = """

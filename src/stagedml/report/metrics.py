@@ -45,7 +45,7 @@ def protocol_rref_metric(rref: RRef, op: str, metric: str) -> float:
 
 
 def store_buildelta(rref: RRef) -> float:
-    """How long the realization took to build, in seconds; of one that was resumed, its last stretch.
+    """How long the realization took to build, in seconds, earlier stretches of a resumed build included.
 
     Raises `MissingError` when that was not recorded.
     """
