@@ -33,6 +33,12 @@ def test_a_closure_shows_its_configs_before_anything_is_built(store: Store) -> N
     assert os.listdir(store.dir("drv")) == []
 
 
+def test_a_config_reads_the_same_before_and_after_it_lies_on_disk(store: Store) -> None:
+    """The order of fields is that of their names, whoever wrote them in whichever order."""
+    rref = realize(instantiate(chain))
+    assert list(mklens(instantiate(chain)).contents) == list(mklens(rref, store=Store(store.path)).contents)
+
+
 def test_a_realization_shows_values_and_paths(store: Store) -> None:
     """Values, outputs of this and of the realizations that it was built from, and references."""
     rref = realize(instantiate(chain))
