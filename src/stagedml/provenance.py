@@ -12,6 +12,8 @@ from stagedml.disk import read_bytes, write_atomic
 from stagedml.hashing import canonical, ref_digest
 from stagedml.store import Store
 
+INSTANT_S = 0.01
+
 
 def reset_peak_memory() -> None:
     """Starts a new measurement of this process's peak memory, where the system can."""
@@ -25,12 +27,15 @@ def reset_peak_memory() -> None:
         os.close(fd)
 
 
-def peak_memory() -> int:
-    """Peak resident memory in bytes since the last reset, or since the process began.
+def peak_memory(seconds: float) -> int:
+    """Peak resident memory in bytes since the last reset `seconds` ago, or since the process began.
 
     Not by `getrusage` where it can be helped: that also counts what ran in this process before its `exec`.
+    No peak that matters comes and goes in an instant; then it is what is resident now, which is told faster.
     """
     try:
+        if seconds < INSTANT_S:
+            return int(read_bytes("/proc/self/statm").split()[1]) * os.sysconf("SC_PAGE_SIZE")
         status = read_bytes("/proc/self/status")
         return int(status[status.index(b"VmHWM:") + 6 :].split(None, 1)[0]) * 1024
     except (OSError, ValueError):
@@ -116,7 +121,7 @@ def environment(store: Store) -> str:
 def provenance(
     store: Store, *, started: float, seconds: float, seed: int, index: int, resumes: list[str]
 ) -> dict[str, Any]:
-    """The record of one build. `started`: seconds since the epoch; `seconds` of work, of earlier tries too."""
+    """The record of one build. `started`: seconds since the epoch; `seconds` of work, earlier tries too."""
     folder = os.getcwd()
     return {
         "who": _user(),
@@ -124,7 +129,7 @@ def provenance(
         "pid": os.getpid(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "seconds": round(seconds, 3),
-        "peak_memory": peak_memory(),
+        "peak_memory": peak_memory(seconds),
         "instance": index,
         "seed": seed,
         "resumes": resumes,

@@ -146,12 +146,13 @@ class Run:
         """The whole realizations in this context, the newest of each instance; damaged ones are put aside."""
         newest: dict[int, Record] = {}
         records, damaged = self.store.look(d.dref)
+        fresh = self._fresh.get(d.dref, ())  # what this run has published just now is whole
         for folder, problem in damaged:
             self.store.quarantine(folder, problem)
         for record in records:
             if record.context != context:
                 continue
-            problems = self.store.problems(record)
+            problems = [] if record.rref in fresh else self.store.problems(record)
             if problems:
                 self.reporter.damaged(d, record, problems)
                 self.store.quarantine(record.folder, "; ".join(problems))
