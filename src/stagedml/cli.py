@@ -18,6 +18,7 @@ from stagedml.stage import Closure, Manager, instantiate_in
 from stagedml.store import Store, current_store, initialize
 
 Command = Callable[[argparse.Namespace], int]
+AddCommand = Callable[[str, Command, str], argparse.ArgumentParser]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="stagedml", description="Declarative, content-addressed, staged machine-learning experiments."
     )
     parser.add_argument(
-        "--store", metavar="PATH", help="the store (default: $STAGEDML_STORE or ~/.local/share)"
+        "--store", metavar="PATH", help="the store (default: $STAGEDML_STORE or ~/.local/share/stagedml)"
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     parser.set_defaults(command=None)
@@ -61,6 +62,14 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=command)
         return sub
 
+    _building(add)
+    _looking(add)
+    _keeping(add)
+    return parser
+
+
+def _building(add: AddCommand) -> None:
+    """The commands that take a stage."""
     for name, command, help_ in (
         ("realize", realize_command, "build what is missing of a stage"),
         ("why", why_command, "what would be built, what reused, and why; builds nothing"),
@@ -74,7 +83,13 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--keep-going", action="store_true", help="a failure stops only what needs it")
             sub.add_argument("--rebuild", action="append", default=[], metavar="NAME", help="build NAME anew")
             sub.add_argument("--dry-run", action="store_true", help="the same as `stagedml why`")
+    sub = _stage_arguments(add("graph", graph_command, "a picture of a stage's closure"))
+    sub.add_argument("-o", "--output", required=True, metavar="FILE", help="a .png or .svg file")
     add("stages", stages_command, "the stages on the menu")
+
+
+def _looking(add: AddCommand) -> None:
+    """The commands that look at results."""
     sub = add("ls", ls_command, "realizations in the store")
     sub.add_argument("pattern", nargs="?", default="", help="part of a name")
     for name, command, help_ in (
@@ -91,8 +106,10 @@ def _parser() -> argparse.ArgumentParser:
     sub = add("diff", diff_command, "what differs between two realizations and all they were built from")
     sub.add_argument("one")
     sub.add_argument("other")
-    sub = _stage_arguments(add("graph", graph_command, "a picture of a stage's closure"))
-    sub.add_argument("-o", "--output", required=True, metavar="FILE", help="a .png or .svg file")
+
+
+def _keeping(add: AddCommand) -> None:
+    """The commands that look after a store."""
     sub = add("verify", verify_command, "rehash everything, or one closure; damage goes to quarantine")
     sub.add_argument("ref", nargs="?")
     sub = add(
@@ -107,7 +124,6 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--delete", action="store_true")
     sub.add_argument("--keep-best", nargs=3, action="append", default=[], metavar=("NAME", "METRIC", "K"))
     sub.add_argument("--max-seconds-per-gb", type=float, help="spare what is dearer to build again")
-    return parser
 
 
 def _stage_arguments(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:

@@ -209,9 +209,11 @@ class Lens:
         keys = list(here._value) if isinstance(here._value, dict) else []
         return [*keys, "val", "optval", "syspath", "refpath", "dref", "rref", "rrefs", "contents"]
 
-    def _shown(self) -> str:
-        start = self._place.rref or self._place.dref or "config"
-        return ".".join((str(start), *self._path))
+    def _shown(self, path: tuple[str, ...] | None = None) -> str:
+        start: Any = self._place.rref or self._place.dref
+        if start is None:
+            start = self._root.get("name", "config") if isinstance(self._root, dict) else "config"
+        return ".".join((str(start), *(self._path if path is None else path)))
 
     def _fail(self, what: str) -> NoReturn:
         if what:
@@ -220,7 +222,8 @@ class Lens:
         for step in self._path[:-1]:
             known = known[int(step) if isinstance(known, list) else step]
         raise LensError(
-            f"no field {self._path[-1]!r} in {self._shown()}", hint=suggest(self._path[-1], known)
+            f"no field {self._path[-1]!r} in {self._shown(self._path[:-1])}",
+            hint=suggest(self._path[-1], known),
         )
 
 

@@ -109,7 +109,7 @@ def _setter(path: str, value: Any) -> Edit:
     def edit(config: dict[str, Any]) -> None:
         lens = mklens(config)
         for step in path.split("."):
-            lens = lens[step]
+            lens = lens[int(step)] if isinstance(lens.val, list) and step.isdigit() else lens[step]
         lens.val = value
 
     return edit
