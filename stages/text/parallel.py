@@ -2,19 +2,22 @@
 
 `concurrent.futures` with three things settled: processes are spawned, as a fork of a process that runs
 TensorFlow or threads may hang; only a few pieces are under way at a time, so that a producer of large pieces
-is not read into memory; and a worker whose parent was killed ends instead of waiting forever.
+is not read into memory; and a worker whose parent was killed ends instead of waiting forever. Workers do
+not run the program's main file again: one without a guard would realize the same once more, and wait for it.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing.connection import wait
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Self, TypeVar
 
 Work = TypeVar("Work")
@@ -31,6 +34,20 @@ def _follow_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _main_hidden(f: Callable[..., object]) -> Iterator[None]:
+    """Workers started meanwhile do not import the program's main file, unless `f` is from it."""
+    main = sys.modules["__main__"]
+    if getattr(f, "__module__", None) == "__main__":
+        yield
+        return
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 class Workers:
@@ -68,7 +85,8 @@ class Workers:
                     self._pool = ProcessPoolExecutor(
                         self.count, mp_context=context, initializer=_follow_parent
                     )
-                under_way.append(self._pool.submit(f, piece))
+                with _main_hidden(f):
+                    under_way.append(self._pool.submit(f, piece))
                 if len(under_way) >= self.count + self.ahead:
                     yield under_way.popleft().result()
             while under_way:
