@@ -15,7 +15,6 @@ from pathlib import Path
 from benchmarks.finetune.__main__ import MINILM, OFFICIAL, TOP
 from stagedml import Build, DRef, Lens, Manager, promise, stage
 from stagedml.core import markdown_table, metric_summary, protocol_rref_metric
-from stagedml.executors.processes import Processes
 from stagedml.fetch import fetchlocal
 from stagedml.stages.bert.stages import bert_import
 from stagedml.stages.glue.fetch import find_local
@@ -62,7 +61,7 @@ def main() -> None:
         for batch in a.batch_sizes
         for lr in a.lrs
     }
-    results = realize_study(runs, num_instances=a.runs, executor=Processes(a.parallel))
+    results = realize_study(runs, num_instances=a.runs, jobs=a.parallel)
     metric = OFFICIAL.get(a.task, "eval_accuracy")
     print(f"{a.task}, first {a.rows:,} examples, {a.epochs:g} epochs, {a.runs} runs: {metric} (accuracy), %")
     rows = []

@@ -38,7 +38,6 @@ from stagedml.core import (
     te2float,
     tensorboard_tensor_events,
 )
-from stagedml.executors.processes import Processes
 from stagedml.stages.glue.analysis import read_tsv
 from stagedml.stages.glue.study import realize_study
 from stagedml.stages.glue.table import REFERENCE, glue_table  # noqa: F401 - for cells
@@ -106,7 +105,7 @@ def experiment_bs(n: int = 1, exclude: Sequence[str] = ()) -> dict[int, list[RRe
         bs: redefine(all_minibert_finetune_glue, new_config=settings(bs, SCALE.study_epochs, exclude))
         for bs in SCALE.batch_sizes
     }
-    results = realize_study(runs, num_instances=n, executor=executor())
+    results = realize_study(runs, num_instances=n, jobs=WORKERS)
     return {bs: keep(rrefs, "bs", str(bs)) for bs, rrefs in results.items()}
 
 
@@ -126,13 +125,8 @@ def experiment_why(n: int = 1) -> dict[str, list[RRef]]:
             finetune, train_batch_size=large, train_epoches=SCALE.study_epochs * times
         ),
     }
-    results = realize_study(runs, num_instances=n, executor=executor())
+    results = realize_study(runs, num_instances=n, jobs=WORKERS)
     return {name: keep(rrefs, "why", name.replace(" ", "_")) for name, rrefs in results.items()}
-
-
-def executor() -> Processes | None:
-    """Fine-tunings one after the other, or in parallel where `STAGEDML_PARALLEL` says how many."""
-    return Processes(WORKERS) if WORKERS > 1 else None
 
 
 def validation_curves(results: dict[int, list[RRef]]) -> pd.DataFrame:

@@ -61,9 +61,11 @@ def run_finetuning(b: Build, c: FinetuneConfig) -> None:
     )
     c.traintime.write_text(f"{time.perf_counter() - began:.3f}\n", encoding="utf-8")
     save_model(tuned.model, c.model, vocab=c.bert_vocab, lower_case=not c.cased)
-    write_task_info(c.task, TaskInfo(task.name, task.labels, meta.max_seq_length, lower_case=not c.cased))
-    write_scores(c, tuned, task=task, rows=meta.rows)
     examples = read_examples_of(Path(c.tfrecs.examples.syspath) / "dev.jsonl")
+    pair = any(e.text_b is not None for e in examples)
+    info = TaskInfo(task.name, task.labels, meta.max_seq_length, lower_case=not c.cased, pair=pair)
+    write_task_info(c.task, info)
+    write_scores(c, tuned, task=task, rows=meta.rows)
     predictions = tuned.scorer.predictions(read_records(records, "dev"), task)
     write_analysis(c.predictions, predictions, examples, split="dev")
 

@@ -24,12 +24,16 @@ TASK_FILE = "task.json"
 
 @dataclass(frozen=True)
 class TaskInfo:
-    """What a fine-tuned model needs to be used; `labels` is empty for a regression."""
+    """What a fine-tuned model needs to be used; `labels` is empty for a regression.
+
+    `pair` says whether it was trained on pairs of texts; None where that was not recorded.
+    """
 
     task: str
     labels: tuple[str, ...]
     max_seq_length: int
     lower_case: bool
+    pair: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,8 @@ def read_task_info(path: Path) -> TaskInfo:
 def predict_texts(rref: RRef, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Answer]:
     """The answers of a realization of `bert_finetune_glue` to sentences, or to pairs of sentences.
 
-    Raises `DataError` when the realization is no fine-tuned model, or the two lists differ in length.
+    Raises `DataError` when the realization is no fine-tuned model, when its task wants pairs and gets none
+    (or the reverse), and when the two lists differ in length.
     """
     from stagedml import mklens
 
@@ -84,6 +89,12 @@ def answer_texts(
         raise DataError(f"{len(texts)} first texts and {len(pairs)} second ones", where=info.task)
     if not texts:
         return []
+    if info.pair is not None and info.pair != (pairs is not None):
+        raise DataError(
+            f"{info.task} is about {'pairs of texts' if info.pair else 'single texts'}",
+            where="predict",
+            hint="write both texts, a tab between them" if info.pair else "write one text, without a tab",
+        )
     tokenizer = load_tokenizer(model_folder / "vocab.txt", lower_case=info.lower_case)
     ids, types, offsets = encode_texts(texts, pairs, tokenizer, max_seq_length=info.max_seq_length)
     data = Encoded(ids, types, offsets, np.full(len(texts), NO_LABEL, np.int32))

@@ -4,7 +4,7 @@ runs = {
     (bs, lr): partial(all_minibert_finetune_glue, train_batch_size=bs, lr=lr, task_name="RTE")
     for bs in (16, 32) for lr in (2e-5, 5e-5)
 }
-results = realize_study(runs, num_instances=5, executor=Processes(2))
+results = realize_study(runs, num_instances=5, jobs=2)
 metric_summary(results[16, 2e-5], "evaluate", "eval_accuracy")
 """
 
@@ -28,6 +28,7 @@ from stagedml import (
     stage,
 )
 from stagedml.errors import ConfigError
+from stagedml.executors.processes import Processes
 from stagedml.stage import Stage
 
 Key = TypeVar("Key", bound=Hashable)
@@ -40,11 +41,11 @@ def study_stage(b: Build, runs: dict[str, str], done: Path = promise("done.txt")
 
 
 def realize_study(
-    runs: Mapping[Key, Stage], *, num_instances: int = 1, executor: Any = None
+    runs: Mapping[Key, Stage], *, num_instances: int = 1, jobs: int = 1, executor: Any = None
 ) -> dict[Key, list[RRef]]:
     """Realizes `num_instances` runs of each stage and returns them under its key.
 
-    All are built in one go: `executor` says where, for example `Processes(2)`. What is there already is used.
+    All are built in one go, `jobs` at a time, or where `executor` says. What is there already is used.
     Raises `ConfigError` for no runs, `BuildError` when one fails.
     """
     if not runs:
@@ -55,5 +56,7 @@ def realize_study(
         parts = list(dict.fromkeys(run(m, num_instances=num_instances) for run in sampled.values()))
         return study_stage(m, runs={str(i): part for i, part in enumerate(parts)})
 
+    if executor is None and jobs > 1:
+        executor = Processes(jobs)
     realize(instantiate(everything), executor=executor)
     return {key: realizeMany(instantiate(run, num_instances=num_instances)) for key, run in sampled.items()}

@@ -158,6 +158,8 @@ def test_a_fine_tuning_learns_and_leaves_what_it_promises(store: Store) -> None:
     good, bad = predict_texts(rref, ["a lovely and tender song", "a dull and dreary song"])
     assert (good.label, bad.label) == ("1", "0")
     assert good.probability == max(good.probabilities.values())
+    with pytest.raises(DataError, match=r"SST-2 is about single texts\n.*without a tab"):
+        predict_texts(rref, ["a lovely song"], ["a dull song"])
 
 
 @pytest.mark.slow
