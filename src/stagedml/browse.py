@@ -17,22 +17,10 @@ from stagedml.store import Record, Store
 from stagedml.why import Difference, differences
 
 
-class Row(NamedTuple):
-    """One realization in a listing."""
-
-    record: Record
-    name: str
-    size: int
-    seconds: float
-    started: str
-
-
-def rows(store: Store, pattern: str = "") -> Iterator[Row]:
+def rows(store: Store, pattern: str = "") -> Iterator[Record]:
     """All realizations whose name contains `pattern`, by name and age."""
     for dref in sorted((d for d in store.drefs() if pattern in d.name), key=lambda d: d.name):
-        for record in store.records(dref):
-            about = store.provenance(record.rref)
-            yield Row(record, dref.name, record.size, about.get("seconds", 0.0), about.get("started", ""))
+        yield from store.records(dref)
 
 
 def resolve(store: Store, text: str) -> RRef:

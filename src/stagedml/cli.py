@@ -212,8 +212,8 @@ def stages_command(args: argparse.Namespace) -> int:
 def ls_command(args: argparse.Namespace) -> int:
     from stagedml.browse import rows
 
-    for row in rows(current_store(), args.pattern):
-        print(f"{row.record.rref}  {_bytes(row.size):>9}  {row.seconds:9.1f} s  {row.started}")
+    for r in rows(current_store(), args.pattern):
+        print(f"{r.rref}  {_bytes(r.size):>9}  {r.seconds or 0.0:9.1f} s  {r.started}")
     return 0
 
 

@@ -77,8 +77,8 @@ class ConsoleReporter(Reporter):
             return "first time"
         shown = ", ".join(str(x) for x in nearest.differences[:SHOWN])
         more = len(nearest.differences) - SHOWN
-        took = store.provenance(nearest.record.rref).get("seconds")
-        last = f" (last time {took:.1f} s)" if isinstance(took, (int, float)) else ""
+        took = nearest.record.seconds
+        last = f" (last time {took:.1f} s)" if took is not None else ""
         return f"{shown}{f' and {more} more' if more > 0 else ''}{last}"
 
 

@@ -130,7 +130,7 @@ def garbage(
         for record in store.records(dref):
             if record.rref in stay:
                 continue
-            seconds = float(store.provenance(record.rref).get("seconds", 0.0))
+            seconds = record.seconds or 0.0
             size = record.size
             if max_seconds_per_gb is None or seconds <= max_seconds_per_gb * size / 1e9:
                 found.append(Candidate(record, size, seconds))

@@ -47,7 +47,7 @@ def forecast(closure: Closure) -> list[Step]:
                 steps.append(Step("reuse", d.config.name, reason, 0.0, d.dref))
                 continue
             if records:
-                took = _seconds(store, records[-1])
+                took = records[-1].seconds or 0.0
                 reason = f"{len(missing)} more wanted, {len(records)} at hand"
                 steps.append(Step("build", d.config.name, reason, took * len(missing), d.dref))
                 continue
@@ -79,16 +79,11 @@ def _missing(store: Store, index: Index, d: Derivation, resolved: dict[DRef, lis
         damaged = any(store.problems(r) for r in own)
         rebuilt = [dep.name for dep in d.deps if dep not in resolved]
         reason = "damaged" if damaged else f"after {', '.join(rebuilt)}" if rebuilt else "built from others"
-        return Step("build", d.config.name, reason, _seconds(store, own[-1]), d.dref)
+        return Step("build", d.config.name, reason, own[-1].seconds or 0.0, d.dref)
     nearest = index.nearest(d.config, d.dref)
     if nearest is None:
         return Step("build", d.config.name, "first time", 0.0, d.dref)
     shown = [str(x) for x in nearest.differences[:SHOWN]]
     more = len(nearest.differences) - SHOWN
     reason = ", ".join(shown) + (f" and {more} more" if more > 0 else "")
-    return Step("build", d.config.name, reason, _seconds(store, nearest.record), d.dref)
-
-
-def _seconds(store: Store, record: Record) -> float:
-    took = store.provenance(record.rref).get("seconds", 0.0)
-    return float(took) if isinstance(took, (int, float)) else 0.0
+    return Step("build", d.config.name, reason, nearest.record.seconds or 0.0, d.dref)

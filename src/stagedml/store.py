@@ -53,6 +53,8 @@ class Record(NamedTuple):
     volatile: dict[str, FileEntry]
     published: int  # nanoseconds since the epoch, by the builder's clock
     code: str  # the digest of the realizer's code, empty when it is unknown
+    started: str  # when its build began, UTC; empty when it is unknown
+    seconds: float | None  # how long it took to build
 
     @property
     def out(self) -> str:
@@ -256,7 +258,7 @@ class Store:
             if ref_digest("realization:1", canonical(hashed)) != rref.digest:
                 raise CorruptError("context.json is not what was published", where=folder, hint=_VERIFY)
             record = _record(rref, folder, data)
-        except (AssertionError, KeyError, TypeError) as e:
+        except (AssertionError, AttributeError, KeyError, TypeError) as e:
             raise CorruptError("context.json has no such form", where=folder, hint=_VERIFY) from e
         self._seen[rref] = (stamp, record)
         return record
@@ -322,9 +324,9 @@ class Store:
         hashed: Any = {"context": context, "files": files, "instance": {"index": index, "seed": seed}}
         first = canonical(hashed)
         rref = mkrref(ref_digest("realization:1", first), dref)
-        rest: Any = {"code": code, "published": max(time.time_ns(), newer_than + 1), "volatile": logs}
-        last = canonical({**rest, "provenance": dict(provenance)})
-        write_new(f"{prepared}/context.json", first[:-1] + b"," + last[1:], mode=0o444)
+        published = max(time.time_ns(), newer_than + 1)
+        rest: Any = {"code": code, "provenance": dict(provenance), "published": published, "volatile": logs}
+        write_new(f"{prepared}/context.json", first[:-1] + b"," + canonical(rest)[1:], mode=0o444)
         seal(prepared, manifest, durable=durable)
         folder = f"{self.path}/drv/{dref.folder}/{rref.digest}"
         try:
@@ -407,10 +409,11 @@ _VERIFY = "run `stagedml verify`: it puts what is damaged aside, and the next re
 
 
 def _record(rref: RRef, folder: str, data: Any) -> Record:
-    instance = data["instance"]
+    instance, about = data["instance"], data.get("provenance") or {}
     return Record(
         rref, folder, data["context"], instance["index"], instance["seed"], data["files"],
         data.get("volatile") or {}, data.get("published", 0), str(data.get("code", "")),
+        str(about.get("started", "")), about.get("seconds"),
     )  # fmt: skip
 
 

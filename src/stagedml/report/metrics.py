@@ -49,9 +49,8 @@ def store_buildelta(rref: RRef) -> float:
 
     Raises `MissingError` when that was not recorded.
     """
-    store = current_store()
-    seconds = store.provenance(store.record(rref).rref).get("seconds")
-    if not isinstance(seconds, (int, float)):
+    seconds = current_store().record(rref).seconds
+    if seconds is None:
         raise MissingError("its build time was not recorded", where=rref)
     return float(seconds)
 
