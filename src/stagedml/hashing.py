@@ -14,13 +14,15 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from stagedml.errors import ConfigError, CorruptError, StoreError
 
 REF_DIGITS = 32
 PARALLEL_BYTES = 1 << 24  # below this one thread is faster than starting others
 SMALL_BYTES = 1 << 14
+PIECE_BYTES = 1 << 20
+AHEAD_BYTES = 1 << 23
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 FileEntry = list[
     int | str
@@ -106,21 +108,26 @@ def ref_digest(tag: str, *parts: bytes) -> str:
     return digest(tag, *parts)[:REF_DIGITS]
 
 
-def hash_file(path: str, on_bytes: Callable[[int], None] | None = None) -> str:
-    """SHA-256 of a file's content, read in pieces: memory does not grow with the file."""
+def hash_file(path: str) -> str:
+    """SHA-256 of a file's content, read in pieces: memory does not grow with the file.
+
+    The system is asked for the next pieces while this one is hashed, so that disk and processor work at once.
+    """
     with open(path, "rb", buffering=0) as f:
-        if on_bytes is None:
-            start = f.read(SMALL_BYTES) or b""
-            if len(start) < SMALL_BYTES:  # the buffer for more would cost more than the file
-                return hashlib.sha256(start).hexdigest()
-            f.seek(0)
-            return hashlib.file_digest(f, "sha256").hexdigest()
-        h = hashlib.sha256()
-        buffer = bytearray(1 << 20)
-        view = memoryview(buffer)
-        while n := f.readinto(buffer):
-            h.update(view[:n])
-            on_bytes(n)
+        start = f.read(SMALL_BYTES) or b""
+        h = hashlib.sha256(start)
+        if len(start) < SMALL_BYTES:  # the buffer for more would cost more than the file
+            return h.hexdigest()
+        buffer = memoryview(bytearray(PIECE_BYTES))
+        done, n = len(start), len(start)
+        asked = 0
+        while n:
+            if asked < done + AHEAD_BYTES and hasattr(os, "posix_fadvise"):
+                os.posix_fadvise(f.fileno(), asked, AHEAD_BYTES, os.POSIX_FADV_WILLNEED)
+                asked += AHEAD_BYTES
+            n = f.readinto(buffer) or 0
+            h.update(buffer[:n])
+            done += n
         return h.hexdigest()
 
 
