@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 
@@ -52,14 +53,14 @@ def write_atomic(path: str, data: bytes) -> None:
 
 
 def remove_tree(path: str) -> None:
-    """Removes a folder, read-only parts included; a missing one is fine."""
-    if not os.path.lexists(path):
-        return
-    import shutil  # late: it brings the compression libraries along
+    """Removes a folder, read-only parts included; a missing one is fine, and so are others that remove it."""
+    while os.path.lexists(path):
+        import shutil  # late: it brings the compression libraries along
 
-    for here, _, _ in os.walk(path):
-        os.chmod(here, 0o755)
-    shutil.rmtree(path)
+        with contextlib.suppress(FileNotFoundError):  # the other one was faster with some part: go on
+            for here, _, _ in os.walk(path):
+                os.chmod(here, 0o755)
+            shutil.rmtree(path)
 
 
 def seal(folder: str, manifest: Mapping[str, FileEntry], *, durable: bool = False) -> None:

@@ -25,12 +25,15 @@ from stagedml.running import announce, in_use
 HERE = str(Path(__file__).parent)
 
 
-def python(code: str, *args: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+def python(
+    code: str, *args: str, env: dict[str, str] | None = None, stdin: int | None = None
+) -> subprocess.Popen[str]:
     """A Python process that knows the small stages."""
     prelude = f"import sys; sys.path.insert(0, {HERE!r}); from stagedml import *; from small import *\n"
     return subprocess.Popen(
         [sys.executable, "-c", prelude + code, *args],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})},
+        stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, **(env or {})},
     )  # fmt: skip
 
 
@@ -160,6 +163,26 @@ def test_a_builder_elsewhere_that_beats_is_left_alone(store: Store, short_lease:
         assert len(beats) == 15
         assert lease.path.endswith("key.1")
     other.join()
+
+
+def test_several_may_remove_the_same_folder(tmp_path: Path) -> None:
+    """What a dead process left is removed by whoever comes first; those who come at once do not fail."""
+    for i in range(200):
+        (tmp_path / "left" / str(i)).mkdir(parents=True)
+        (tmp_path / "left" / str(i) / "file").write_text("x")
+    code = (
+        "from stagedml.disk import remove_tree\nprint('ready', flush=True); input(); remove_tree(sys.argv[1])"
+    )
+    processes = [python(code, str(tmp_path / "left"), stdin=subprocess.PIPE) for _ in range(4)]
+    for p in processes:
+        assert p.stdout is not None
+        assert p.stdout.readline() == "ready\n"
+    for p in processes:
+        assert p.stdin is not None
+        p.stdin.write("\n")
+        p.stdin.flush()
+    assert [(status, err) for status, _, err in map(finish, processes)] == [(0, "")] * 4
+    assert not (tmp_path / "left").exists()
 
 
 def test_a_lock_that_was_taken_again_in_between_is_left_alone(store: Store) -> None:
