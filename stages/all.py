@@ -22,6 +22,7 @@ from stagedml.stages.bert.fetch import (
     all_fetchbert,
     all_fetchminibert,
 )
+from stagedml.stages.bert.official import official_minibert_pretrain
 from stagedml.stages.bert.stages import basebert_pretrain_wiki, bert_import, minibert_pretrain_wiki
 from stagedml.stages.bert.wiki import (
     all_basebert_pretrain,
@@ -93,6 +94,7 @@ __all__ = [
     "glue_tfrecords",
     "join",
     "minibert_pretrain_wiki",
+    "official_minibert_pretrain",
     "partial",
     "predict_texts",
     "realize_study",

@@ -111,11 +111,14 @@ class Embeddings(Part):
                 hint="raise max_position_embeddings, or cut the data to a smaller max_seq_length",
             )
         x = ops.take(self.word, ids, axis=0)  # [B, S, H]
-        x = x + ops.expand_dims(self.position[: ops.shape(ids)[1]], 0)  # [1, S, H]
-        kinds = ops.one_hot(
-            segments, self.segment.shape[0], dtype=x.dtype
-        )  # [B, S, 2]: its gradient is dense
-        x = x + ops.matmul(kinds, self.segment)
+        if positions is None:
+            x = x + ops.expand_dims(self.position[: ops.shape(ids)[1]], 0)  # [1, S, H]
+        else:
+            x = x + ops.take(self.position, positions, axis=0)  # [B, S, H]
+        if segments is None:
+            x = x + self.segment[0]
+        else:  # a product, not a look-up: its gradient is dense
+            x = x + ops.matmul(ops.one_hot(segments, self.segment.shape[0], dtype=x.dtype), self.segment)
         x = ops.cast(self.norm(x), self.compute_dtype)
         return kernels.dropout(x, self.rate, seed, site=0) if training else x
 

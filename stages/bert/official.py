@@ -78,16 +78,10 @@ def official_pretrain(b: Build, c: OfficialConfig) -> None:
     c.traintime.write_text(f"{time.perf_counter() - began:.3f}", encoding="utf-8")
 
 
-def _trainer(c: OfficialConfig, records: Path, sizes: dict[str, Any], *, seed: int) -> Any:
-    """TF-Models' masked-LM task in its trainer; AdamW with linear decay after a warm-up."""
-    import tf_keras
-    from official.core import base_trainer, config_definitions
-    from official.modeling import optimization
-    from official.nlp.configs import bert, encoders
-    from official.nlp.data import pretrain_dataloader
-    from official.nlp.tasks import masked_lm
+def _encoder(sizes: dict[str, Any]) -> Any:
+    """Our sizes as TF-Models' encoder has them."""
+    from official.nlp.configs import encoders
 
-    tf_keras.utils.set_random_seed(seed)
     encoder = encoders.BertEncoderConfig(
         vocab_size=sizes["vocab_size"],
         hidden_size=sizes["hidden_size"],
@@ -100,23 +94,13 @@ def _trainer(c: OfficialConfig, records: Path, sizes: dict[str, Any], *, seed: i
         type_vocab_size=sizes["type_vocab_size"],
         initializer_range=sizes["initializer_range"],
     )
-    head = bert.ClsHeadConfig(
-        inner_dim=sizes["hidden_size"], num_classes=2, dropout_rate=0.1, name="next_sentence"
-    )
-    data = pretrain_dataloader.BertPretrainDataConfig(
-        input_path=str(records / "*.tfrecord*"),
-        global_batch_size=c.train_batch_size,
-        seq_length=c.tfrecs.max_seq_length.val,
-        max_predictions_per_seq=c.tfrecs.max_predictions_per_seq.val,
-        is_training=True,
-        seed=seed,
-    )
-    model = bert.PretrainerConfig(
-        encoder=encoders.EncoderConfig(type="bert_v2", bert_v2=encoder),
-        cls_heads=[head],
-        mlm_activation="gelu",
-    )
-    task = masked_lm.MaskedLMTask(masked_lm.MaskedLMConfig(model=model, train_data=data))
+    return encoders.EncoderConfig(type="bert_v2", bert_v2=encoder)
+
+
+def _optimizer(c: OfficialConfig) -> Any:
+    """AdamW, clipped, with linear decay after a linear warm-up."""
+    from official.modeling import optimization
+
     decay = {
         "weight_decay_rate": c.weight_decay,
         "exclude_from_weight_decay": ["LayerNorm", "layer_norm", "bias"],
@@ -129,13 +113,42 @@ def _trainer(c: OfficialConfig, records: Path, sizes: dict[str, Any], *, seed: i
         "decay_steps": c.schedule_steps,
         "power": 1.0,
     }
-    optimizer = optimization.OptimizationConfig(
+    return optimization.OptimizationConfig(
         {
             "optimizer": {"type": "adamw", "adamw": decay},
             "learning_rate": {"type": "polynomial", "polynomial": rate},
             "warmup": {"type": "polynomial", "polynomial": {"warmup_steps": c.warmup_steps, "power": 1.0}},
         }
     )
+
+
+def _trainer(c: OfficialConfig, records: Path, sizes: dict[str, Any], *, seed: int) -> Any:
+    """TF-Models' masked-LM task in its trainer; AdamW with linear decay after a warm-up."""
+    import tf_keras
+    from official.core import base_trainer, config_definitions
+    from official.nlp.configs import bert
+    from official.nlp.data import pretrain_dataloader
+    from official.nlp.tasks import masked_lm
+
+    tf_keras.utils.set_random_seed(seed)
+    head = bert.ClsHeadConfig(
+        inner_dim=sizes["hidden_size"], num_classes=2, dropout_rate=0.0, name="next_sentence"
+    )
+    data = pretrain_dataloader.BertPretrainDataConfig(
+        input_path=str(records / "*.tfrecord*"),
+        global_batch_size=c.train_batch_size,
+        seq_length=c.tfrecs.max_seq_length.val,
+        max_predictions_per_seq=c.tfrecs.max_predictions_per_seq.val,
+        is_training=True,
+        seed=seed,
+    )
+    model = bert.PretrainerConfig(
+        encoder=_encoder(sizes),
+        cls_heads=[head],
+        mlm_activation="gelu",
+    )
+    task = masked_lm.MaskedLMTask(masked_lm.MaskedLMConfig(model=model, train_data=data))
+    optimizer = _optimizer(c)
     config = config_definitions.ExperimentConfig(
         task=task.task_config,
         trainer=config_definitions.TrainerConfig(

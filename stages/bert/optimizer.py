@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal
 
 from stagedml.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Tensor = Any
 NO_DECAY = ("bias", "gamma", "beta")  # Devlin et al.: neither biases nor layer norms decay
@@ -50,6 +51,10 @@ class OptimizerSpec:
                 where="optimizer",
                 hint="linear, constant, cosine or one_cycle",
             )
+        if self.warmup_steps < 0:
+            raise ConfigError(f"warmup_steps is {self.warmup_steps}, must not be negative", where="optimizer")
+        if not self.lr > 0:
+            raise ConfigError(f"lr is {self.lr}, must be positive", where="optimizer")
 
     def learning_rate(self, step: int, steps: int) -> float:
         """The rate of step `step` (0 based) in a training whose schedule ends after `steps`."""
@@ -77,6 +82,8 @@ class OptimizerSpec:
 
     def scalars(self, step: int, steps: int) -> np.ndarray:
         """Learning rate and the two bias corrections of step `step`, float32 [3]."""
+        import numpy as np
+
         t = step + 1
         values = [self.learning_rate(step, steps), 1 - self.beta_1**t, 1 - self.beta_2**t]
         return np.asarray(values, np.float32)

@@ -9,12 +9,17 @@ Each is a "refbert": its config has `model` (a folder in Hugging Face's layout),
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stagedml import Build, DRef, Lens, Manager, hint, mklens, promise, stage
+from stagedml.errors import ConfigError
 from stagedml.stages.bert.config import bert_template, model_config
+from stagedml.stages.bert.optimizer import OptimizerSpec
+from stagedml.stages.bert.spec import TrainSpec
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,34 @@ class PretrainConfig:
     xla: bool = hint(False)
     devices: str = hint("")
 
+    def spec(self, seed: int = 0) -> TrainSpec:
+        """The training that the fields ask for. Raises `ConfigError` where there is none."""
+        batch = self.train_batch_size
+        if batch < 1 or self.accumulate < 1 or batch % self.accumulate:
+            raise ConfigError(
+                f"a batch of {batch} cannot be cut into {self.accumulate} equal parts",
+                where="train_batch_size, accumulate",
+            )
+        for name, known in (("precision", PRECISIONS), ("init", INITS)):
+            if getattr(self, name) not in known:
+                raise ConfigError(
+                    f"unknown {name} {getattr(self, name)!r}", where="pre-training", hint=f"one of {known}"
+                )
+        optimizer = OptimizerSpec(
+            kind=self.optimizer,  # type: ignore[arg-type]
+            lr=self.lr,
+            schedule=self.schedule,  # type: ignore[arg-type]
+            warmup_steps=self.warmup_steps,
+            horizon=self.schedule_steps,
+            weight_decay=self.weight_decay,
+            clip_norm=self.clip_norm or None,
+        )
+        steps = self.train_steps_per_epoch * self.train_epoches
+        return TrainSpec(steps, seed, optimizer, self.accumulate, self.log_every)
 
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+INITS = ("google", "hf")
 TOY = {
     "train_steps_per_epoch": 2,
     "train_epoches": 1,
@@ -75,24 +107,15 @@ def bert_pretrain(b: Build, c: PretrainConfig) -> None:
     from stagedml.stages.bert.checkpoint import save_model
     from stagedml.stages.bert.devices import strategy_of
     from stagedml.stages.bert.pretrain import PretrainPlan, pretrain
-    from stagedml.stages.bert.train import OptimizerSpec, Runtime, TrainSpec
+    from stagedml.stages.bert.spec import Runtime
 
-    steps = c.train_steps_per_epoch * c.train_epoches
-    optimizer = OptimizerSpec(
-        kind=c.optimizer,  # type: ignore[arg-type]
-        lr=c.lr,
-        schedule=c.schedule,  # type: ignore[arg-type]
-        warmup_steps=c.warmup_steps,
-        horizon=c.schedule_steps,
-        weight_decay=c.weight_decay,
-        clip_norm=c.clip_norm or None,
-    )
+    spec = c.spec(b.seed)
     plan = PretrainPlan(
         records=Path(c.tfrecs.tfrecords.syspath),
         vocab=Path(c.bert_vocab),
         template=c.bert_config_template,
         batch_size=c.train_batch_size,
-        spec=TrainSpec(steps, b.seed, optimizer, c.accumulate, c.log_every),
+        spec=spec,
         precision=c.precision,  # type: ignore[arg-type]
         init=c.init,  # type: ignore[arg-type]
         nsp=c.nsp,
@@ -101,7 +124,7 @@ def bert_pretrain(b: Build, c: PretrainConfig) -> None:
         eval_batches=c.eval_batches,
     )
     before = earlier(c.resume_rref)
-    with b.progress(total=steps, unit="step", desc=b.config.name) as bar:
+    with b.progress(total=spec.steps, unit="step", desc=b.config.name) as bar:
         runtime = Runtime(
             logs=c.logs,
             scratch=b.scratch,
@@ -143,11 +166,22 @@ def earlier(rref: Any) -> Earlier | None:
 
 
 def pretrain_wiki(m: Manager, tfrecs: Any, **fields: Any) -> DRef:
-    """`bert_pretrain` with vocabulary and case taken from the records."""
+    """`bert_pretrain` with vocabulary and case taken from the records.
+
+    Raises `ConfigError` for settings that no pre-training can have.
+    """
+    check_settings(fields)
     ref = tfrecs(m) if callable(tfrecs) else getattr(tfrecs, "dref", tfrecs)
     lens = mklens(ref)
     model_config(fields["bert_config_template"], 1, lens.max_seq_length.val)  # refuses what cannot work
     return bert_pretrain(m, tfrecs=ref, bert_vocab=lens.bert_vocab.refpath, cased=lens.cased.val, **fields)
+
+
+def check_settings(given: Mapping[str, Any]) -> None:
+    """Raises `ConfigError` for values that no pre-training can have, when the stage is called."""
+    known = {f.name for f in dataclasses.fields(PretrainConfig)}
+    needed = dict.fromkeys(("tfrecs", "bert_config_template", "bert_vocab", "cased"))
+    PretrainConfig(**{**needed, **{k: v for k, v in given.items() if k in known}}).spec()
 
 
 def minibert_pretrain_wiki(

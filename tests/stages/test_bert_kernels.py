@@ -1,4 +1,4 @@
-"""What is computed in one pass is what the plain formulas give, with their gradients."""
+"""What is computed in one pass is what the plain formulas give, with their gradients; packed rows."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from bert_tools import small_config
 
 from stagedml.stages.bert import fused, kernels
+from stagedml.stages.bert.model import BertPretraining, initialize
 
 
 def both(function: Callable[..., Any], *inputs: Any, into: Any) -> list[np.ndarray]:
@@ -84,3 +86,23 @@ def test_dropout_keeps_the_mean() -> None:
     ):
         both_zero = (np.asarray(other) == 0) & (dropped == 0)
         assert both_zero.mean() == pytest.approx((26 / 256) ** 2, abs=0.003)
+
+
+def test_packed_documents_do_not_see_each_other() -> None:
+    """Two documents in one row, with their numbers and positions, are encoded as each in a row of its own."""
+    model = BertPretraining(small_config().without_dropout(), nsp=False)
+    initialize(model, 1)
+    words = np.random.default_rng(5).integers(5, 101, 10).astype(np.int32)
+    first, second = words[:6], words[6:]
+    alone = [
+        model.encoder({"input_ids": ids[None], "input_mask": np.ones((1, len(ids)), np.int32)})[0][0]
+        for ids in (first, second)
+    ]
+    packed = {
+        "input_ids": np.concatenate([words, [0, 0]]).astype(np.int32)[None],
+        "input_mask": np.array([[1] * 10 + [0] * 2], np.int32),
+        "pack_ids": np.array([[1] * 6 + [2] * 4 + [0] * 2], np.int32),
+        "position_ids": np.array([[*range(6), *range(4), 0, 0]], np.int32),
+    }
+    together = np.asarray(model.encoder(packed)[0][0])
+    np.testing.assert_allclose(together[:10], np.concatenate([np.asarray(x) for x in alone]), atol=1e-5)

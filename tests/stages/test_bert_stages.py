@@ -263,3 +263,24 @@ def test_stages_need_no_framework() -> None:
     )
     out = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"optimizer": "sgd"}, "unknown optimizer 'sgd'"),
+        ({"precision": "int8"}, "unknown precision 'int8'"),
+        ({"init": "zeros"}, "unknown init 'zeros'"),
+        ({"train_steps_per_epoch": 0}, "steps is 0"),
+        ({"train_batch_size": 0}, "a batch of 0"),
+        ({"train_batch_size": 8, "accumulate": 3}, "a batch of 8 cannot be cut into 3"),
+        ({"warmup_steps": -1}, "warmup_steps is -1"),
+        ({"lr": 0.0}, "lr is 0.0"),
+    ],
+)
+def test_settings_that_cannot_be_fail_when_the_stage_is_called(
+    store: Store, fields: dict[str, Any], message: str
+) -> None:
+    """Nothing is built for a config that no training can have."""
+    with pytest.raises(ConfigError, match=message):
+        instantiate(lambda m: minibert_pretrain_wiki(m, tfrecs=records(m), **{**FAST, **fields}))
