@@ -13,7 +13,7 @@ BIN = .venv/bin
 PARITY = .venv-parity/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test venv lint format types layers parity reports torture bench lock clean distclean
+.PHONY: help demo test venv lint format types layers parity reports torture bench bench-gpu lock clean distclean
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -57,6 +57,10 @@ bench: venv ## measures, and prints tables (NAME=engine: one of them)
 	@for main in benchmarks/$(or $(NAME),*)/__main__.py; do \
 	  $(BIN)/python -m "$$(dirname "$$main" | tr / .)" $(ARGS) || exit; \
 	done
+
+bench-gpu: ## measures training on an NVIDIA GPU (ARGS=--tiny: tries it on a CPU; PYTHON=: has JAX and PyTorch)
+	@[ -n '$(PYTHON)' ] || [ -x .venv-gpu/bin/python ] || { python3 -m venv .venv-gpu && .venv-gpu/bin/pip install -qr requirements/gpu.txt; }
+	PYTHONPATH=src:. $(or $(PYTHON),.venv-gpu/bin/python) -m benchmarks.training --gpu $(ARGS)
 
 lock: venv ## resolves the pinned versions anew, for all supported Pythons
 	@[ -x .venv-uv/bin/uv ] || { $(BIN)/python -m venv .venv-uv && .venv-uv/bin/pip install --quiet uv; }

@@ -6,6 +6,7 @@ and clipping at norm 1, and return the loss as a float (which waits for the resu
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -163,10 +164,53 @@ def huggingface(s: Setting, *, compiled: bool = False, gathered: bool = True) ->
     return run
 
 
+PRODUCTS = "matmul"  # the worker that only multiplies matrices: what the machine can do at most
+
+
+def products(s: Setting) -> StepFunction:
+    """Square matrix products, on the backend of KERAS_BACKEND: `product_flops` operations a step."""
+    from keras import ops
+
+    size, times = product_size()
+    a = ops.ones((size, size), s.precision)
+
+    def run(batch: Batch) -> float:
+        b = a
+        for _ in range(times):
+            b = ops.matmul(a, b)
+        return float(ops.cast(b[0, 0], "float32"))
+
+    return run
+
+
+def product_size() -> tuple[int, int]:
+    """Rows of the matrices, and how many products make a step: enough to fill an accelerator."""
+    return (8192, 20) if accelerator() else (2048, 4)
+
+
+def product_flops() -> float:
+    """The operations of a step of `products`."""
+    size, times = product_size()
+    return 2.0 * size**3 * times
+
+
+def accelerator() -> str:
+    """The name of the accelerator that a backend would use, or nothing."""
+    if os.environ.get("KERAS_BACKEND") == "jax":
+        import jax
+
+        device = jax.local_devices()[0]
+        return "" if device.platform == "cpu" else str(device.device_kind)
+    import tensorflow as tf
+
+    return "GPU" if tf.config.list_physical_devices("GPU") else ""
+
+
 MAKERS: dict[str, Callable[[Setting], StepFunction]] = {
     "ours": ours,
     "ours-xla": lambda s: ours(s, xla=True),
     "tfmodels": tfmodels,
+    PRODUCTS: products,
     "huggingface": huggingface,
     "huggingface-compiled": lambda s: huggingface(s, compiled=True),
     "huggingface-ungathered": lambda s: huggingface(s, gathered=False),
