@@ -17,6 +17,12 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple  # noqa: F401, UP035 - cells may annotate with these
 
 from beautifultable import BeautifulTable  # noqa: F401 - for cells
+from comparison import (  # noqa: F401 - for cells
+    BATCH,
+    NO_TFMODELS,
+    experiment_heldout,
+    experiment_trainers,
+)
 from pandas import DataFrame  # noqa: F401 - for cells
 from scale import DatasetStage, ModelStage, scale_from_environment
 

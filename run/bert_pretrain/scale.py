@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,9 @@ class Scale:
     finetune_task: str
     cost: str
     rows: int = 0  # of a made-up task
+    run: Mapping[str, Any] = field(default_factory=dict)  # fields of every pre-training
+    watched_epoches: int = 5  # with held-out perplexity
+    compared_epoches: int = 1  # by our trainer and by TF-Models'
 
 
 def scale_from_environment() -> Scale:
@@ -111,8 +114,9 @@ def _full() -> Scale:
         epoches_between_finetunes=10,
         finetune_task="MNLI-m",
         cost=(
-            "downloads 22 GB (two dumps, a vocabulary, MNLI), takes about 100 GB of disk, and trains two\n"
-            "models for 500,000 steps each: about 3 days on a GPU of 2017, weeks on two cores.\n"
+            "downloads 22 GB (two dumps, a vocabulary, MNLI), takes about 150 GB of disk, and trains two\n"
+            "models for 500,000 steps each, and both for another 50,000: about 3 days on a GPU of 2017,\n"
+            "weeks on two cores.\n"
             "`make train SCALE=toy` takes minutes."
         ),
     )
@@ -124,6 +128,9 @@ def _toy() -> Scale:
         _full(),
         name="toy",
         minibert=partial(minibert_pretrain_wiki, log_every=10, **TOY_RUN),
+        run={"log_every": 10, **TOY_RUN},
+        watched_epoches=4,
+        compared_epoches=2,
         finetune=partial(bert_finetune_glue, train_epoches=6, lr=1e-3, train_batch_size=32),
         steps_per_epoch=50,
         epoches=6,
@@ -139,6 +146,9 @@ def _smoke() -> Scale:
         _toy(),
         name="smoke",
         minibert=partial(minibert_pretrain_wiki, log_every=1, **TOY_RUN),
+        run={"log_every": 1, **TOY_RUN},
+        watched_epoches=2,
+        compared_epoches=1,
         finetune=partial(bert_finetune_glue, train_epoches=1, lr=1e-3, train_batch_size=32),
         steps_per_epoch=3,
         epoches=2,
