@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.finetune.__main__ import MINILM, OFFICIAL, TOP
 from stagedml import Build, DRef, Lens, Manager, promise, stage
-from stagedml.core import markdown_table, metric_summary, protocol_rref_metric
+from stagedml.core import MetricSummary, markdown_table, metric_summary, protocol_rref_metric
 from stagedml.fetch import fetchlocal
 from stagedml.stages.bert.stages import bert_import
 from stagedml.stages.glue.fetch import find_local
@@ -37,6 +37,12 @@ def finetuned(m: Manager, *, data: Path, model: Path, task: str, rows: int, **fi
     bert = bert_import(m, archive=fetchlocal(m, model, name="fetch-bert"), url=model.name, cased=False)
     few = first_rows(m, source=fetchlocal(m, data, name=f"fetch-{task}"), rows=rows)
     return finetune_refbert(m, bert, task, refdataset=few, evals_per_epoch=0, **fields)
+
+
+def shown(score: MetricSummary, right: MetricSummary) -> str:
+    """Mean and deviation of a score, and the mean accuracy."""
+    spread = "" if score.deviation is None else f" ± {100 * score.deviation:.1f}"
+    return f"{100 * score.mean:.1f}{spread} ({100 * right.mean:.1f})"
 
 
 def main() -> None:
@@ -69,10 +75,8 @@ def main() -> None:
         steps = int(protocol_rref_metric(results[batch, a.lrs[0]][0], "train", "steps"))
         cells = []
         for lr in a.lrs:
-            main, right = (
-                metric_summary(results[batch, lr], "evaluate", k) for k in (metric, "eval_accuracy")
-            )
-            cells.append(f"{100 * main.mean:.1f} ± {100 * main.deviation:.1f} ({100 * right.mean:.1f})")
+            values = [metric_summary(results[batch, lr], "evaluate", k) for k in (metric, "eval_accuracy")]
+            cells.append(shown(*values))
         rows.append([batch, steps, *cells])
     print(markdown_table(["batch", "steps", *(f"rate {lr:g}" for lr in a.lrs)], rows))
 
