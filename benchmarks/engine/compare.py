@@ -56,12 +56,13 @@ def workplace(parent: Path | None) -> Iterator[Path]:
 
 
 def run_once(peer: Peer, case: Case, store: Path, *, changed: bool, timeout: float) -> tuple[Time, str]:
-    """(time, what the program printed). Raises `CalledProcessError`, `TimeoutExpired`."""
+    """(time, the last line that the program printed). Raises `CalledProcessError`, `TimeoutExpired`."""
     command = [str(peer.python), str(peer.program), case.kind, str(case.size), str(store), str(int(changed))]
     env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "STAGEDML"))}
     begun, cpu = time.perf_counter(), _children_cpu()
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=timeout)
-    return Time(time.perf_counter() - begun, _children_cpu() - cpu), done.stdout.strip()
+    spent = Time(time.perf_counter() - begun, _children_cpu() - cpu)
+    return spent, done.stdout.strip().rpartition("\n")[2]
 
 
 def _children_cpu() -> float:
