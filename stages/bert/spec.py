@@ -27,9 +27,15 @@ class TrainSpec:
     log_every: int = 50
 
     def __post_init__(self) -> None:
-        for name in ("steps", "accumulate", "log_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}, must be at least 1", where="training")
+        for name, least in (
+            ("steps", 0),
+            ("accumulate", 1),
+            ("log_every", 1),
+        ):  # no steps: weights as they begin
+            if getattr(self, name) < least:
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)}, must be at least {least}", where="training"
+                )
 
     @property
     def horizon(self) -> int:

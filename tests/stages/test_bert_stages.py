@@ -271,7 +271,7 @@ def test_stages_need_no_framework() -> None:
         ({"optimizer": "sgd"}, "unknown optimizer 'sgd'"),
         ({"precision": "int8"}, "unknown precision 'int8'"),
         ({"init": "zeros"}, "unknown init 'zeros'"),
-        ({"train_steps_per_epoch": 0}, "steps is 0"),
+        ({"train_steps_per_epoch": -1}, "steps is -"),
         ({"train_batch_size": 0}, "a batch of 0"),
         ({"train_batch_size": 8, "accumulate": 3}, "a batch of 8 cannot be cut into 3"),
         ({"warmup_steps": -1}, "warmup_steps is -1"),
