@@ -60,7 +60,9 @@ def run_once(peer: Peer, case: Case, store: Path, *, changed: bool, timeout: flo
     command = [str(peer.python), str(peer.program), case.kind, str(case.size), str(store), str(int(changed))]
     env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "STAGEDML"))}
     begun, cpu = time.perf_counter(), _children_cpu()
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=timeout)
+    done = subprocess.run(
+        command, env=env, cwd=store.parent, capture_output=True, text=True, check=True, timeout=timeout
+    )
     spent = Time(time.perf_counter() - begun, _children_cpu() - cpu)
     return spent, done.stdout.strip().rpartition("\n")[2]
 

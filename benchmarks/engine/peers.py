@@ -48,7 +48,7 @@ PEERS = (
     Peer("doit", ("doit==0.37.0",), hashes_artifacts=False),
     Peer("joblib", ("joblib==1.6.0",)),
     Peer("pylightnix", ("pylightnix==0.3.0",)),
-    Peer("mandala", ("pymandala==0.2.0a0", "pyarrow")),
+    Peer("mandala", ("pymandala==0.2.0a0", "pyarrow", "tqdm", "graphviz", "ipython")),
     Peer("snakemake", ("snakemake==9.27.1",), hashes_artifacts=False),
     Peer("redun", ("redun==0.44.1",)),
     Peer("tango", ("ai2-tango==1.3.2",)),
