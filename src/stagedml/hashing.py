@@ -21,7 +21,7 @@ from stagedml.errors import ConfigError, CorruptError, StoreError
 REF_DIGITS = 32
 PARALLEL_BYTES = 1 << 24  # below this one thread is faster than starting others
 SMALL_BYTES = 1 << 14
-PIECE_BYTES = 1 << 20
+PIECE_BYTES = 1 << 18
 AHEAD_BYTES = 1 << 23
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 FileEntry = list[
