@@ -12,6 +12,7 @@ MTIME = 1  # seconds since the epoch, on every published file
 
 
 def file_stamp(path: str) -> tuple[int, int, int]:
+    """What changes whenever a file is written or replaced: inode, size, time of the last change (ns)."""
     st = os.stat(path)
     return st.st_ino, st.st_size, st.st_ctime_ns
 
@@ -91,6 +92,7 @@ def seal(folder: str, manifest: Mapping[str, FileEntry], *, durable: bool = Fals
 
 
 def sync(path: str) -> None:
+    """Waits until a file, or a folder's entries, are on the disk."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)

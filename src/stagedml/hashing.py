@@ -84,7 +84,7 @@ def _finite(value: float, where: str) -> float:
     return value + 0.0  # -0.0 equals 0.0, so both have the same bytes
 
 
-_encode = json.JSONEncoder(  # what is encoded was copied by `normalize`: it has no circles to check for
+_encode = json.JSONEncoder(  # configs were copied by `normalize`, records are made here: neither holds itself
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
 ).encode
 

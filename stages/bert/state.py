@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from stagedml.disk import sync
 from stagedml.errors import DataError
 
 
@@ -45,21 +46,13 @@ def save_state(
     save_file(dict(arrays), partial / "state.safetensors")
     (partial / "state.json").write_text(json.dumps(progressed.__dict__), encoding="utf-8")
     for path in (partial / "state.safetensors", partial / "state.json", partial):
-        _flush(path)
+        sync(str(path))
     shutil.rmtree(final, ignore_errors=True)
     partial.rename(final)
-    _flush(folder)
+    sync(str(folder))
     for old in states(folder)[:-keep]:
         shutil.rmtree(old)
     return final
-
-
-def _flush(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def states(folder: Path) -> list[Path]:

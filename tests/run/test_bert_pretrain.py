@@ -14,9 +14,6 @@ from typing import Any
 import pytest
 
 RUN = Path(__file__).parents[2] / "run"
-pytestmark = pytest.mark.slow
-
-
 pytestmark = pytest.mark.report
 
 
