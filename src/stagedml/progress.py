@@ -97,7 +97,7 @@ class BarProgress(Progress):
         if self._total:
             left = (self._total - self._n) / rate if rate else float("inf")
             text += f"/{self._total:,.0f} ({100 * self._n / self._total:.0f}%), {left:,.0f} s left"
-        text += f", {rate:,.1f} {self._unit}/s"
+        text += f", {rate:,.1f} {self._unit}/s" if rate >= 1 else f", {rate:.2g} {self._unit}/s"
         if self._fields:
             text += ", " + ", ".join(f"{k}={v}" for k, v in self._fields.items())
         print(text, file=self._stream, flush=True)

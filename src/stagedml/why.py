@@ -18,6 +18,7 @@ from stagedml.store import Record, Store
 _ABSENT = object()
 CANDIDATES = 50
 CLOSEST = 5
+SHOWN_TEXT = 40
 
 
 class Difference(NamedTuple):
@@ -54,6 +55,7 @@ class Index:
             try:
                 records = self.store.records(other)
                 found = list(differences(self.store, self.store.config(other), config)) if records else []
+                found.sort(key=_depth)
             except StagedmlError:
                 continue  # a damaged neighbour explains nothing; `verify` reports it
             if records and (best is None or _rank(found, records[-1]) < _rank(best.differences, best.record)):
@@ -76,6 +78,11 @@ class Index:
 def _rank(found: list[Difference], record: Record) -> tuple[int, int]:
     """Fewer differences first; then what was built last."""
     return len(found), -record.published
+
+
+def _depth(found: Difference) -> tuple[int, bool]:
+    """Fields of its own before those of dependencies, and of those the name first: it says the most."""
+    return found.path.count("."), not found.path.endswith(".name")
 
 
 def differences(store: Store, before: Config, now: Config, path: str = "") -> Iterator[Difference]:
@@ -118,4 +125,4 @@ def _text(value: Any) -> str:
     if value is _ABSENT:
         return "(absent)"
     text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= SHOWN_TEXT else f"{text[: SHOWN_TEXT - 3]}..."

@@ -49,7 +49,7 @@ class TfStep:
         parts = self.plan.accumulate
         if parts == 1:
             return self._part(batch, counts, seed)
-        split = {k: tf.reshape(v, [parts, -1, *v.shape[1:]]) for k, v in batch.items()}
+        split = {k: tf.reshape(v, tf.concat([[parts, -1], tf.shape(v)[1:]], 0)) for k, v in batch.items()}
         sums, grads = self._part({k: v[0] for k, v in split.items()}, counts, fold(seed, 0))
 
         def more(i: Tensor, sums: Values, grads: list[Tensor]) -> tuple[Tensor, Values, list[Tensor]]:

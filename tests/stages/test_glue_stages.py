@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from stagedml import DRef, Manager, instantiate, mklens, realize
@@ -160,6 +161,52 @@ def test_a_fine_tuning_learns_and_leaves_what_it_promises(store: Store) -> None:
     assert good.probability == max(good.probabilities.values())
     with pytest.raises(DataError, match=r"SST-2 is about single texts\n.*without a tab"):
         predict_texts(rref, ["a lovely song"], ["a dull song"])
+
+
+SETTINGS: list[dict[str, Any]] = [
+    {
+        "accumulate": 2,
+        "class_weights": "balanced",
+        "focal_gamma": 1.0,
+        "layer_decay": 0.9,
+        "reinit_layers": 1,
+    },
+    {"precision": "bfloat16", "best_by": "glue_score", "patience": 1, "evals_per_epoch": 2, "dropout": 0.2},
+    {
+        "flags": ["+f1v2"],
+        "accumulate": 4,
+        "schedule": "cosine",
+        "class_weights": [1.0, 2.0],
+        "clip_norm": 0.0,
+    },
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: "-".join(settings))
+def test_every_setting_trains_on_batches_of_several_lengths(store: Store, settings: dict[str, Any]) -> None:
+    """Each field of the recipe away from its default, in a training with buckets of several lengths."""
+    rref = realize(instantiate(tuned, "MRPC", **settings))
+    metrics = dict(read_protocol(Path(mklens(rref).protocol.syspath)))["evaluate"]
+    assert np.isfinite(metrics["eval_loss"])
+    assert metrics["examples"] == 24
+
+
+@pytest.mark.slow
+def test_accumulation_does_not_change_the_result(store: Store) -> None:
+    """Two halves of each batch, one after the other, train a BERT without dropout like the whole batch."""
+
+    def without_dropout(m: Manager, parts: int) -> DRef:
+        bert = all_toybert(m, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+        settings = {"train_epoches": 1, "train_batch_size": 16, "lr": 3e-3, "accumulate": parts}
+        return bert_finetune_glue(m, bert, records(m, "MRPC"), **settings)
+
+    losses = []
+    for parts in (1, 2):
+        rref = realize(instantiate(without_dropout, parts))
+        metrics = dict(read_protocol(Path(mklens(rref).protocol.syspath)))["evaluate"]
+        losses.append(metrics["eval_loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
 @pytest.mark.slow
