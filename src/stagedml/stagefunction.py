@@ -83,15 +83,15 @@ class StageFunction:
         **fields: Any,
     ) -> DRef:
         """Registers a derivation with `m` and returns its reference. Raises `ConfigError`."""
-        given = self._bind(args, fields)
+        derived = self.name == self.__name__.replace("_", "-")
+        where = name or (self.__name__ if derived else self.name)
+        given = self._bind(args, fields, where=where)
         config: dict[str, Any] = {"name": name or self.name, "version": self.version}
         hints: dict[str, Any] = {}
         for field, default in self.defaults.items():
             value = given.get(field, default.default if isinstance(default, Hint) else default)
             if value is _REQUIRED:
-                raise ConfigError(
-                    f"the field {field!r} is missing", where=self.__name__, hint="give it by name"
-                )
+                raise ConfigError(f"the field {field!r} is missing", where=where, hint="give it by name")
             if isinstance(default, Hint):
                 hints[field] = value
             else:
@@ -100,16 +100,16 @@ class StageFunction:
         d.instances, d.hints, d.schema, d.toy = num_instances, hints, self.schema, self.toy
         return m.register(d)
 
-    def _bind(self, args: tuple[Any, ...], fields: dict[str, Any]) -> dict[str, Any]:
+    def _bind(self, args: tuple[Any, ...], fields: dict[str, Any], *, where: str) -> dict[str, Any]:
         names = list(self.defaults)
         if len(args) > len(names):
-            raise ConfigError(f"{len(args)} values for {len(names)} fields", where=self.__name__)
+            raise ConfigError(f"{len(args)} values for {len(names)} fields", where=where)
         given = dict(zip(names, args, strict=False))
         for field, value in fields.items():
             if field not in self.defaults:
-                raise ConfigError(f"no field {field!r}", where=self.__name__, hint=suggest(field, names))
+                raise ConfigError(f"no field {field!r}", where=where, hint=suggest(field, names))
             if field in given:
-                raise ConfigError(f"the field {field!r} is given twice", where=self.__name__)
+                raise ConfigError(f"the field {field!r} is given twice", where=where)
             given[field] = value
         return given
 

@@ -99,12 +99,16 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[s
     if header is None:
         raise DataError("the file is empty", where=f"{where}:1")
     places = [find_column(header, [name], where=where) for name in columns]
+    empty = True
     for row in reader:
         if not row:
             continue
+        empty = False
         if len(row) <= max(places):
             raise DataError(f"{len(row)} columns, not {len(header)}", where=f"{where}:{reader.line_num}")
         yield reader.line_num, [row[i].strip() for i in places]
+    if empty:
+        raise DataError("no rows below the header", where=f"{where}:1")
 
 
 Lines = list[tuple[int, list[str]]]
@@ -114,7 +118,11 @@ def split_rows(rows: Lines, share: float, *, seed: int, where: str) -> tuple[Lin
     """(train, dev) in the order of the file; which rows are dev is drawn by `seed`."""
     count = round(len(rows) * share)
     if not 0 < count < len(rows):
-        raise DataError(f"dev_share {share} of {len(rows)} rows leaves an empty set", where=where)
+        raise DataError(
+            f"dev_share {share} of {len(rows)} rows leaves an empty set",
+            where=where,
+            hint="give a dev_table, or another dev_share",
+        )
     chosen = set(random.Random(seed).sample(range(len(rows)), count))
     return [r for i, r in enumerate(rows) if i not in chosen], [r for i, r in enumerate(rows) if i in chosen]
 

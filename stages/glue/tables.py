@@ -54,5 +54,8 @@ def find_column(header: Sequence[str], names: Sequence[str], *, where: str) -> i
 
 
 def shown(path: Source | Path) -> str:
-    """How a path is named in a message: the last two parts say enough, and hold for archives too."""
-    return "/".join(str(path).rstrip("/").split("/")[-2:])
+    """How a path is named in a message: the last two parts say enough, and hold for archives too.
+
+    The store's own folder `out` says nothing, so it is left out.
+    """
+    return "/".join(str(path).rstrip("/").split("/")[-2:]).removeprefix("out/")

@@ -77,6 +77,7 @@ def test_a_dataclass_can_hold_the_fields(store: Store) -> None:
     ("call", "message"),
     [
         (partial(count, src=words, tmies=3), r"no field 'tmies'\n.*did you mean times"),
+        (partial(count, src=words, name="mine", tmies=3), "^mine: no field 'tmies'"),
         (partial(count), "the field 'src' is missing"),
         (partial(count, src=words, times="3"), "the field 'times' wants int, not '3'"),
         (partial(count, src=words, times=True), "the field 'times' wants int, not True"),

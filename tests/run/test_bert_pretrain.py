@@ -3,43 +3,36 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from experiments import copy_experiment, make, run_in
 
-RUN = Path(__file__).parents[2] / "run"
 pytestmark = pytest.mark.report
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the report's folder, its experiment realized at the smallest scale, in a store of its own."""
-    top = tmp_path_factory.mktemp("pretrain") / "a checkout"
-    here = top / "run" / "bert_pretrain"
-    ignored = shutil.ignore_patterns("out", "out_html", "data", "links", "__pycache__")
-    shutil.copytree(RUN / "bert_pretrain", here, ignore=ignored)
-    shutil.copy(RUN / "report.mk", here.parent)
-    done = run(here, "make", f"PYTHON={sys.executable}", "SCALE=smoke", "train")
+    """A copy of the report's folder, its experiment realized at the smallest scale."""
+    here = copy_experiment("bert_pretrain", tmp_path_factory.mktemp("pretrain"))
+    done = make(here, "SCALE=smoke", "train")
     assert done.returncode == 0, done.stdout + done.stderr
     return here
 
 
-def run(here: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """A command in the report's folder."""
-    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "STAGEDML_MIRROR", "STAGEDML_DATA")}
-    env |= {"STAGEDML_STORE": str(here / "store"), "STAGEDML_SCALE": "smoke", "REPOUT": str(here / "out")}
-    return subprocess.run(command, cwd=here, env=env, capture_output=True, text=True, check=False)
+def run_reference(here: Path) -> subprocess.CompletedProcess[str]:
+    """Runs the code of the reference report, which was put beside ours as `reference.py`."""
+    variables = {"STAGEDML_SCALE": "smoke", "REPOUT": str(here / "out"), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return run_in(here, sys.executable, "-W", "ignore", "reference.py", **variables)
 
 
 def test_the_report_shows_what_was_trained(folder: Path) -> None:
     """Rendering builds nothing more; the page has its tables, charts, stage graph and the code that ran."""
-    done = run(folder, "make", f"PYTHON={sys.executable}", "SCALE=smoke", "report")
+    done = make(folder, "SCALE=smoke", "report")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "building" not in done.stderr
     page = (folder / "out" / "Report.md").read_text(encoding="utf-8")
@@ -78,7 +71,7 @@ def test_the_code_of_the_reference_report_runs_as_it_is(folder: Path, real_data:
     others.sort(key=lambda block: not block.startswith("def "))  # the appendices define what the rest uses
     check = "print('epochs', calculate_pretrain_epoches(dataset_en, 64), len(data['accuracy']))\n"
     (folder / "reference.py").write_text("\n".join([first, *others, check]), encoding="utf-8")
-    done = run(folder, sys.executable, "-W", "ignore", "reference.py")
+    done = run_reference(folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "enwiki-20200301-pages-articles.xml.bz2" in done.stdout
     assert "![](./wallclock_accuracy.png)" in done.stdout
@@ -127,13 +120,9 @@ def test_a_data_folder_stands_in_for_the_downloads(tmp_path: Path, real_data: Pa
 
 def evaluated(here: Path, scale: str, expression: str, data: Path | None = None) -> Any:
     """The value of an expression in the experiment at a scale, in a store of its own."""
-    folder = here / "bert_pretrain"
-    shutil.copytree(RUN / "bert_pretrain", folder, ignore=shutil.ignore_patterns("out*", "data", "links"))
+    folder = copy_experiment("bert_pretrain", here)
     program = f"from bert_pretrain_experiment import *\nprint(repr(({expression.strip()})))\n"
-    env = {k: v for k, v in os.environ.items() if k != "STAGEDML_MIRROR"}
-    env |= {"STAGEDML_STORE": str(here / "store"), "STAGEDML_SCALE": scale, "STAGEDML_DATA": str(data or "")}
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, env=env, capture_output=True, text=True, check=False
-    )
+    variables = {"STAGEDML_SCALE": scale, "STAGEDML_DATA": str(data or "")}
+    done = run_in(folder, sys.executable, "-c", program, **variables)
     assert done.returncode == 0, done.stderr
     return ast.literal_eval(done.stdout)

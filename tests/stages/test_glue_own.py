@@ -30,6 +30,7 @@ def test_csv_has_quotes_and_tsv_has_none(tmp_path: Path) -> None:
     ("body", "message"),
     [
         ("", r"t\.csv:1: the file is empty"),
+        ("text,label\n", r"t\.csv:1: no rows below the header"),
         ("a,b\n1,2\n", r"t\.csv:1: no column 'text'"),
         ("text,label\n1\n", r"t\.csv:2: 1 columns, not 2"),
     ],

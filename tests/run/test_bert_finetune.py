@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-RUN = Path(__file__).parents[2] / "run"
+from experiments import copy_experiment, make, run_in
 
 pytestmark = pytest.mark.report
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the report's folder, its experiment realized at the smallest scale, in a store of its own."""
-    here = tmp_path_factory.mktemp("finetune") / "a checkout" / "run" / "bert_finetune"
-    ignored = shutil.ignore_patterns("out", "out_html", "data", "links", "__pycache__")
-    shutil.copytree(RUN / "bert_finetune", here, ignore=ignored)
-    shutil.copy(RUN / "report.mk", here.parent)
-    done = run(here, "make", f"PYTHON={sys.executable}", "SCALE=smoke", "train")
+    """A copy of the report's folder, its experiment realized at the smallest scale."""
+    here = copy_experiment("bert_finetune", tmp_path_factory.mktemp("finetune"))
+    done = make(here, "SCALE=smoke", "train")
     assert done.returncode == 0, done.stdout + done.stderr
     return here
 
 
-def run(here: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """A command in the report's folder."""
-    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "STAGEDML_MIRROR", "STAGEDML_DATA")}
-    env |= {"STAGEDML_STORE": str(here / "store"), "STAGEDML_SCALE": "smoke", "REPOUT": str(here / "out")}
-    env |= {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    return subprocess.run(command, cwd=here, env=env, capture_output=True, text=True, check=False)
+def run_reference(here: Path) -> subprocess.CompletedProcess[str]:
+    """Runs the code of the reference report, which was put beside ours as `reference.py`."""
+    variables = {"STAGEDML_SCALE": "smoke", "REPOUT": str(here / "out"), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return run_in(here, sys.executable, "-W", "ignore", "reference.py", **variables)
 
 
 def test_the_report_shows_what_was_trained(folder: Path) -> None:
     """Rendering builds nothing more; each table is there once, a regression has empty cells, pictures are."""
-    done = run(folder, "make", f"PYTHON={sys.executable}", "SCALE=smoke", "report")
+    done = make(folder, "SCALE=smoke", "report")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "building" not in done.stderr
     page = (folder / "out" / "Report.md").read_text(encoding="utf-8")
@@ -75,7 +67,7 @@ def test_the_code_of_the_reference_report_runs_as_it_is(folder: Path, real_data:
     small = "from scale import smoke_finetune as all_minibert_finetune_glue\nfrom stagedml.core import *\n"
     code = code.replace("from stagedml.core import depgraph\n", small)
     (folder / "reference.py").write_text(code, encoding="utf-8")
-    done = run(folder, sys.executable, "-W", "ignore", "reference.py")
+    done = run_reference(folder)
     assert done.returncode == 0, done.stdout + done.stderr
     tables = [[c.strip() for c in line.split("|")] for line in done.stdout.splitlines() if "|" in line]
     assert tables[0][1:-1] == [

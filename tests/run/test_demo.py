@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import experiments
 import pytest
 
 from stagedml.stages.text.synthetic import Scale, generate
 
-RUN = Path(__file__).parents[2] / "run"
 TINY = ["PRETRAIN_STEPS=7", "FINETUNE_EPOCHS=1", "SEEDS=1", "SEQUENCE=32"]
 pytestmark = pytest.mark.slow
 
@@ -22,12 +21,10 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the demo's folder and a very small world, below a path with a blank."""
-    top = tmp_path_factory.mktemp("demo") / "a checkout"
-    here = top / "run" / "demo"
-    ignored = shutil.ignore_patterns("out", "out_html", "data", "links", "__pycache__")
-    shutil.copytree(RUN / "demo", here, ignore=ignored)
-    shutil.copy(RUN / "report.mk", here.parent)
-    generate(top / "my data", Scale(works=40, villages=1, rows={"train": 64, "dev": 32, "test": 8}))
+    here = experiments.copy_experiment("demo", tmp_path_factory.mktemp("demo"))
+    generate(
+        here.parents[1] / "my data", Scale(works=40, villages=1, rows={"train": 64, "dev": 32, "test": 8})
+    )
     return here
 
 
@@ -40,12 +37,8 @@ def first(folder: Path) -> str:
 
 
 def make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """`make` in the demo's folder, with a store of its own."""
-    unset = ("MAKEFLAGS", "STAGEDML_MIRROR", "STAGEDML_DATA", "DATA", "PWD")
-    env = {k: v for k, v in os.environ.items() if k not in unset}
-    env |= {"STAGEDML_STORE": str(folder.parents[1] / "a store"), "PWD": str(folder)}
-    command = ["make", "--no-print-directory", f"PYTHON={sys.executable}", *TINY, *words]
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    """`make` in the demo's folder, at the smallest size."""
+    return experiments.make(folder, *TINY, *words)
 
 
 def built(text: str) -> list[str]:
