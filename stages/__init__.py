@@ -9,3 +9,7 @@ if __name__ != "stagedml.stages":
         f"the stage collection was imported as {__name__!r}\n"
         "  import it as `stagedml.stages`; after `pip install -e .` it is there"
     )
+
+from .quiet import install
+
+install()
