@@ -20,15 +20,21 @@ NOISE = (
 
 
 class _Finder:
-    """Finds `tensorflow` once, as everybody else would, and hands out a loader that keeps its noise aside."""
+    """Finds `tensorflow` as all others would, and hands out a loader that keeps its noise aside."""
+
+    def __init__(self) -> None:
+        self._asking = False
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name != "tensorflow":
+        if name != "tensorflow" or self._asking:
             return None
-        sys.meta_path.remove(self)
         from importlib.util import find_spec
 
-        spec = find_spec(name)
+        self._asking = True  # the others, not this one again
+        try:
+            spec = find_spec(name)
+        finally:
+            self._asking = False
         if spec is not None and spec.loader is not None:
             spec.loader = _Loader(spec.loader)  # type: ignore[assignment]
         return spec

@@ -29,6 +29,14 @@ def test_noise_is_dropped_and_other_lines_are_kept(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "E0000 a broken driver\nI0000 later")
 
 
+def test_looking_for_it_changes_nothing(tmp_path: Path) -> None:
+    """Libraries ask whether TensorFlow is there before they import it."""
+    body = f"os.write(2, {NOISE.encode()!r})"
+    program = "from importlib.util import find_spec; assert find_spec('tensorflow').origin; import tensorflow"
+    done = start(tmp_path, body, program)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_failing_import_says_what_it_said(tmp_path: Path) -> None:
     """The exception passes, with the lines before it."""
     done = start(
