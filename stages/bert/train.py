@@ -78,6 +78,7 @@ __all__ = [
 
 Evaluate = Callable[[int], Mapping[str, Mapping[str, float]]]
 CHECKPOINT_SHARE = 0.03  # of the time may go into checkpoints
+CHECKPOINT_PAUSE_S = 10.0  # between two of them at least
 SYNC_EVERY = 16  # steps whose results may be pending, so that a stop or a NaN is noticed soon
 
 
@@ -261,7 +262,7 @@ class _Run:
         if self.runtime.checkpoint_every is not None:
             return self.at.step % self.runtime.checkpoint_every == 0
         idle = time.perf_counter() - self.last_save
-        return idle > max(10.0, self.save_cost / CHECKPOINT_SHARE)
+        return idle > max(CHECKPOINT_PAUSE_S, self.save_cost / CHECKPOINT_SHARE)
 
     def _save(self) -> Path | None:
         if self.runtime.scratch is None:

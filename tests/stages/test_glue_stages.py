@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import zipfile
@@ -161,6 +162,42 @@ def test_a_fine_tuning_learns_and_leaves_what_it_promises(store: Store) -> None:
     assert good.probability == max(good.probabilities.values())
     with pytest.raises(DataError, match=r"SST-2 is about single texts\n.*without a tab"):
         predict_texts(rref, ["a lovely song"], ["a dull song"])
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[2])
+import stagedml.stages.bert.train as training
+from stagedml import Store, instantiate, realize
+from stagedml.progress import BarProgress
+from stagedml.store import using
+from test_glue_stages import CHOSEN, tuned
+
+class Doomed(BarProgress):
+    def update(self, n=1):
+        super().update(n)
+        if self._unit == "step" and self._n >= 9:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+training.CHECKPOINT_PAUSE_S, training.CHECKPOINT_SHARE = 0.0, 1e9
+sys.modules["stagedml.progress"].BarProgress = Doomed
+with using(Store(sys.argv[1])):
+    realize(instantiate(tuned, "MRPC", **CHOSEN))
+"""
+CHOSEN: dict[str, Any] = {"best_by": "glue_score", "evals_per_epoch": 2, "patience": 9}
+
+
+@pytest.mark.slow
+def test_a_killed_fine_tuning_goes_on_and_ends_the_same(store: Store, tmp_path: Path) -> None:
+    """Killed after an evaluation and checkpoints, it resumes, and gives the undisturbed reference."""
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "store"), str(Path(__file__).parent)]
+    died = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    rref = realize(instantiate(tuned, "MRPC", **CHOSEN))
+    [where] = store.provenance(rref)["resumes"]
+    assert int(where.split()[-1]) >= 8
+    with using(Store(tmp_path / "undisturbed")):
+        assert realize(instantiate(tuned, "MRPC", **CHOSEN)) == rref
 
 
 SETTINGS: list[dict[str, Any]] = [
