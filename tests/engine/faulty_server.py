@@ -10,10 +10,14 @@ import socket
 import struct
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from stagedml.fetch.download import Downloaded
+
+Fetch = Callable[..., Downloaded]  # the fixture `fetch`
 
 
 @dataclass(frozen=True)

@@ -8,24 +8,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from archives import FILES, contents, tarred, zipped
-from faulty_server import Fault, Site, serving
+from faulty_server import Fault, Site
 
 from stagedml import DRef, RRef, Store, instantiate, mklens, realize
 from stagedml.errors import ChecksumError, ConfigError, FetchError, UnsafeArchiveError
 from stagedml.fetch import RECORD, fetchlocal, fetchurl
 from stagedml.fetch.localfiles import content_sum
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    """A server of its own for each test."""
-    with serving() as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)
