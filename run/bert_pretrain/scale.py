@@ -61,6 +61,11 @@ TOY_MODEL = bert_template(
     num_attention_heads=4,
     intermediate_size=256,
     max_position_embeddings=128,
+    # 0.02 is meant for hidden sizes of 768; in so narrow a model it would make the signal vanish, and so
+    # short a training has no use for dropout
+    initializer_range=0.05,
+    hidden_dropout_prob=0.0,
+    attention_probs_dropout_prob=0.0,
 )
 TOY_RUN = {"bert_config_template": TOY_MODEL, "schedule_steps": 600, "warmup_steps": 20, "lr": 2e-3}
 

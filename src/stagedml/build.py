@@ -121,6 +121,8 @@ class Build:
     @property
     def resumes(self) -> list[str]:
         """Where this build went on from scratch, each time, in every process that worked on it."""
+        if self._earlier_s is None:  # nobody asked for scratch, so nothing went on from there
+            return []
         try:
             with open(f"{self._scratch}/.resumes", encoding="utf-8") as f:
                 return f.read().splitlines()
