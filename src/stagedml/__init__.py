@@ -24,6 +24,8 @@ from stagedml.matchers import (
 )
 from stagedml.realize import realize, realizeMany
 from stagedml.refs import DRef, RRef
+from stagedml.remote import Remote
+from stagedml.share import open_remotes_with
 from stagedml.stage import (
     Closure,
     Manager,
@@ -38,6 +40,8 @@ from stagedml.stagefunction import hint, stage
 from stagedml.store import Store, current_store, initialize
 
 __version__ = "0.1.0"
+
+open_remotes_with(Remote)  # `realize` knows upstreams by their interface only
 
 __all__ = [
     "Build",

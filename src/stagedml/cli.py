@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from stagedml.errors import StagedmlError
+from stagedml.share import LocalUpstream
 from stagedml.stage import Closure, Manager, instantiate_in
 from stagedml.store import Store, current_store, initialize
 
@@ -150,7 +151,7 @@ def closure_of(args: argparse.Namespace, *, smoke: bool = False) -> Closure:
     store = current_store()
     if smoke:
         real, store = store, Store(f"{store.path}/smoke")
-        store.upstream = real
+        store.upstreams.append(LocalUpstream(real))
     from stagedml.code import strict
 
     m = Manager(store, smoke=smoke, strict=strict if args.strict else None)
@@ -182,7 +183,7 @@ def _realize(args: argparse.Namespace, closure: Closure) -> int:
             workers=args.workers,
             reporter=reporter,
         )
-    print(f"{reporter.built_count} built, {reporter.reused_count} reused", file=sys.stderr)
+    print(reporter.summary(), file=sys.stderr)
     print("\n".join(rrefs))
     return 0
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from stagedml.code import changes
-from stagedml.errors import StagedmlError
+from stagedml.errors import StagedmlError, StoreError
 from stagedml.execute import Outcome
 from stagedml.refs import RRef
 from stagedml.reporter import Reporter
@@ -22,7 +22,7 @@ class ConsoleReporter(Reporter):
     def __init__(self, stream: TextIO, *, verbose: bool = False) -> None:
         self._stream, self._verbose = stream, verbose
         self._index: object = None
-        self.built_count = self.reused_count = 0
+        self.built_count = self.reused_count = self.taken_count = 0
 
     def _say(self, word: str, name: str, rest: str = "") -> None:
         self._stream.write(f"{word:<8} {name}{'  ' + rest if rest else ''}\n")
@@ -63,6 +63,21 @@ class ConsoleReporter(Reporter):
             d.config.name,
             f"{shown} since it was built; kept. `stagedml why` tells, --rebuild rebuilds",
         )
+
+    def taken(self, d: Derivation, record: Record, source: str) -> None:
+        self.taken_count += 1
+        self._say("taken", d.config.name, f"from {source}")
+
+    def refused(self, d: Derivation, problem: StoreError) -> None:
+        self._say("refused", d.config.name, f"{problem.where}: {problem.what}")
+
+    def lost(self, source: str, problem: StoreError) -> None:
+        self._say("warning", source, f"{problem.what}; going on without it")
+
+    def summary(self) -> str:
+        """What was done, in one line."""
+        taken = f", {self.taken_count} taken" if self.taken_count else ""
+        return f"{self.built_count} built, {self.reused_count} reused{taken}"
 
     def _reason(self, d: Derivation, store: Store) -> str:
         from stagedml.why import Index

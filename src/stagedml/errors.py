@@ -7,7 +7,8 @@
     ├── StoreError             the store cannot be used as asked
     │   ├── StoreFormatError   written by another format version
     │   ├── CorruptError       an artifact or a record is not what was published
-    │   └── MissingError       a reference that this store does not hold
+    │   ├── MissingError       a reference that this store does not hold
+    │   └── RemoteError        a remote store cannot be reached, read or written
     ├── BuildError             a realizer failed; carries the stage and the tail of its log
     │   ├── PromiseError       a promised output is not there
     │   └── BuildFailures      several stages failed in one run
@@ -63,6 +64,10 @@ class CorruptError(StoreError):
 
 class MissingError(StoreError):
     """A reference that this store does not hold."""
+
+
+class RemoteError(StoreError):
+    """A remote store cannot be reached, read or written."""
 
 
 class BuildError(StagedmlError):

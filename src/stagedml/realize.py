@@ -32,9 +32,10 @@ from stagedml.matchers import match_latest
 from stagedml.refs import DRef, RRef
 from stagedml.reporter import Reporter
 from stagedml.running import announce
-from stagedml.share import take
+from stagedml.share import upstreams_of
 from stagedml.stage import Closure, Derivation
 from stagedml.store import Context, Record, Store
+from stagedml.taking import Taker
 
 INSTANCE_LIMIT = 10_000
 DEFAULT_MATCHER = match_latest()
@@ -82,12 +83,13 @@ class Run:
         keep_going: bool,
         workers: int,
         check_code: Callable[[Derivation, Record], bool],
+        taker: Taker,
     ) -> None:
         self.store = closure.store
         self.closure = closure
         self.executor, self.reporter = executor, reporter
         self.rebuild, self.keep_going, self.workers = rebuild, keep_going, workers
-        self.check_code = check_code
+        self.check_code, self.taker = check_code, taker
         self.resolved: dict[DRef, list[RRef]] = {}
         self.failures: list[BuildError] = []
         self._building: dict[DRef, set[int]] = {}
@@ -128,10 +130,13 @@ class Run:
         indices, newer_than = self._to_rebuild(d, records), max((r.published for r in records), default=-1)
         if not indices:
             newer_than = -1
-            chosen, indices = plan(self.store, d, records)
+            records, chosen, indices = self._plan(d, context, records)
             if chosen is not None:
                 self._resolve(d, chosen, records)
                 return
+            trouble = self.taker.trouble(d.dref)
+            if d.realizer is None and trouble is not None:
+                raise trouble
         self._building[d.dref] = set(indices)
         self.reporter.building(d, indices, self.store)
         for index in indices:
@@ -141,6 +146,21 @@ class Run:
                     lambda who: self.reporter.waiting(d, who),
                 )
             )  # fmt: skip
+
+    def _plan(
+        self, d: Derivation, context: Context, records: list[Record]
+    ) -> tuple[list[Record], list[RRef] | None, list[int]]:
+        """`plan`, once what upstream stores have is here too; a rebuild takes nothing from them."""
+        while True:
+            try:
+                chosen, indices = plan(self.store, d, records)
+            except MatchError:
+                if self.rebuild(d) or not self.taker.take(d, context, records):
+                    raise
+            else:
+                if chosen is not None or self.rebuild(d) or not self.taker.take(d, context, records):
+                    return records, chosen, indices
+            records = self._candidates(d, context)
 
     def _candidates(self, d: Derivation, context: Context) -> list[Record]:
         """The whole realizations in this context, the newest of each instance; damaged ones are put aside."""
@@ -158,9 +178,6 @@ class Run:
                 self.store.quarantine(record.folder, "; ".join(problems))
             else:
                 newest[record.instance] = record
-        if not newest and self.store.upstream is not None:
-            for record in take(self.store, self.store.upstream, d.dref, context):
-                newest[record.instance] = self.store.record(record.rref)
         return [newest[i] for i in sorted(newest)]
 
     def _to_rebuild(self, d: Derivation, records: list[Record]) -> list[int]:
@@ -172,7 +189,7 @@ class Run:
     def _resolve(self, d: Derivation, chosen: list[RRef], records: list[Record]) -> None:
         self.resolved[d.dref] = chosen
         fresh = self._fresh.get(d.dref, set())
-        if not fresh.intersection(chosen):
+        if not fresh.union(self.taker.taken.get(d.dref, ())).intersection(chosen):
             self.reporter.reused(d, chosen)
         for record in records:
             if record.rref in chosen and record.rref not in fresh and self.check_code(d, record):
@@ -229,12 +246,14 @@ def realizeMany(
     keep_going: bool = False,
     workers: int | None = None,
     reporter: Reporter | None = None,
+    remote: str | None = None,
 ) -> list[RRef]:
     """Builds what is missing of a closure and returns the realizations that its target's matcher chooses.
 
     `executor` says where to build (here, one after the other, by default); `workers` how many processes a
     stage may use inside. `rebuild` names derivations (by name or reference) to build anew, or all. With
-    `keep_going` a failure stops only what depends on it. None of these is part of any config.
+    `keep_going` a failure stops only what depends on it. `remote` is the URL of a remote store from which
+    what is missing here is taken (None: `$STAGEDML_REMOTE`). None of these is part of any config.
 
     Raises `BuildError` (of a realizer), `BuildFailures` (several), `MatchError`, `StoreError`.
     """
@@ -258,6 +277,7 @@ def realizeMany(
         keep_going=keep_going,
         workers=workers or int(os.environ.get("STAGEDML_WORKERS") or os.cpu_count() or 1),
         check_code=code_changed(store),
+        taker=Taker(store, upstreams_of(store, remote), reporter),
     )
     try:
         announce(store, (d.dref for d in closure.derivations))

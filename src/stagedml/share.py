@@ -1,38 +1,111 @@
-"""Taking a realization from another store on this machine, without copying its bytes where links can do."""
+"""Taking realizations from where they are, instead of building them: the interface, and its local kind.
+
+An upstream is another store. One on this machine is linked from, without copying bytes where links can do; a
+remote one (`stagedml.remote`) is read over the network. Both only answer two questions: which realizations of
+this derivation in this context are there, and bring me this one.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 import shutil
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 from stagedml.disk import MTIME, remove_tree
-from stagedml.refs import DRef
+from stagedml.errors import ConfigError, CorruptError
+from stagedml.refs import DRef, RRef
 from stagedml.store import Context, Record, Store
 
 
-def take(store: Store, source: Store, dref: DRef, context: Context) -> list[Record]:
-    """Brings the whole realizations of `dref` in this context from `source`; returns what is new here."""
-    here = {r.rref for r in store.records(dref)}
-    found = [r for r in source.records(dref) if r.context == context and r.rref not in here]
-    taken = []
-    for record in found:
-        if source.problems(record):
-            continue
-        store.write_config(dref, source.config(dref))
+class Offers(NamedTuple):
+    """What an upstream has of a derivation in a context, and what it has that is damaged."""
+
+    records: list[Record]
+    damaged: list[CorruptError]
+
+
+class Upstream(Protocol):
+    """A store whose realizations are taken instead of being built again."""
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+
+    def offers(self, dref: DRef, context: Context) -> Offers:
+        """What could be taken. Raises `RemoteError` when it cannot be reached."""
+
+    def take(self, store: Store, rref: RRef) -> None:
+        """Publishes a realization in `store`, verified. Raises `CorruptError`, `MissingError`, `RemoteError`;
+        then nothing was published."""
+
+
+class LocalUpstream:
+    """Another store on this machine."""
+
+    def __init__(self, source: Store) -> None:
+        self._source = source
+        self.name = source.path
+
+    def offers(self, dref: DRef, context: Context) -> Offers:
+        records, damaged = self._source.look(dref)
+        found = [r for r in records if r.context == context and not self._source.problems(r)]
+        return Offers(found, [CorruptError(what, where=folder) for folder, what in damaged])
+
+    def take(self, store: Store, rref: RRef) -> None:
+        record = self._source.record(rref)
+        store.write_config(rref.dref, self._source.config(rref.dref))
         prepared = store.new_tmp()
         shutil.copytree(record.folder, prepared, symlinks=True, copy_function=_link, dirs_exist_ok=True)
         _restore_times(prepared)
-        target = f"{store.path}/drv/{dref.folder}/{record.rref.digest}"
-        try:
-            os.chmod(prepared, 0o755)
+        os.chmod(prepared, 0o755)
+        place(store, prepared, rref)
+
+
+_opener: list[Callable[[str], Upstream]] = []
+
+
+def open_remotes_with(opener: Callable[[str], Upstream]) -> None:
+    """Says how the address of a remote store becomes an upstream; called once, where the parts are joined."""
+    _opener[:] = [opener]
+
+
+def upstreams_of(store: Store, remote: str | None = None) -> list[Upstream]:
+    """What a run takes from: the store's own upstreams, then the remote store at `remote`.
+
+    None means `$STAGEDML_REMOTE`, an empty text no remote store.
+    """
+    url = os.environ.get("STAGEDML_REMOTE", "") if remote is None else remote
+    if not url:
+        return list(store.upstreams)
+    if not _opener:
+        raise ConfigError("nothing here opens remote stores", where=url, hint="import stagedml first")
+    return [*store.upstreams, _opener[0](url)]
+
+
+def place(store: Store, prepared: str, rref: RRef) -> None:
+    """Renames a sealed copy of a published realization into place; what is there and whole is kept."""
+    target = f"{store.path}/drv/{rref.dref.folder}/{rref.digest}"
+    try:
+        os.rename(prepared, target)
+    except OSError as e:
+        if e.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        damage = damage_of(store, rref)
+        if damage:  # else another process was first
+            store.quarantine(target, damage)
             os.rename(prepared, target)
-        except OSError as e:
+        else:
             remove_tree(prepared)
-            if e.errno not in (errno.EEXIST, errno.ENOTEMPTY):  # another process was first
-                raise
-        taken.append(record)
-    return taken
+
+
+def damage_of(store: Store, rref: RRef) -> str:
+    """What is wrong with a realization that is there; empty when nothing is. Raises `MissingError`."""
+    try:
+        return "; ".join(store.problems(store.record(rref)))
+    except CorruptError as e:
+        return e.what
 
 
 def _link(source: str, target: str) -> str:

@@ -25,7 +25,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stagedml.config import Config, config_dref
 from stagedml.disk import MTIME, file_stamp, read_bytes, remove_tree, seal, sync, write_atomic, write_new
@@ -33,6 +33,9 @@ from stagedml.errors import CorruptError, MissingError, StagedmlError, StoreErro
 from stagedml.hashing import FileEntry, canonical, entry_problem, hash_tree, parse_json, ref_digest
 from stagedml.owner import unique_name
 from stagedml.refs import DRef, RRef, mkrref
+
+if TYPE_CHECKING:
+    from stagedml.share import Upstream
 
 FORMAT = 1
 _FOLDERS = ("drv", "tmp", "scratch", "locks", "running", "roots", "quarantine", "trash", "notes")
@@ -77,7 +80,7 @@ class Store:
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         self.path = os.path.abspath(os.fspath(path) if path is not None else default_path())
         self.readonly = False
-        self.upstream: Store | None = None  # whose realizations are taken instead of being built again
+        self.upstreams: list[Upstream] = []  # whose realizations are taken instead of being built again
         self._configs: dict[str, Config] = {}
         self._derivations: dict[str, Any] = {}
         self._seen: dict[str, tuple[tuple[int, int, int], Record]] = {}  # records and how their files looked
@@ -252,14 +255,7 @@ class Store:
             raise CorruptError(
                 f"context.json cannot be read: {e.strerror}", where=folder, hint=_VERIFY
             ) from e
-        try:
-            assert isinstance(data, dict)
-            hashed: Any = {k: data[k] for k in ("context", "files", "instance")}
-            if ref_digest("realization:1", canonical(hashed)) != rref.digest:
-                raise CorruptError("context.json is not what was published", where=folder, hint=_VERIFY)
-            record = _record(rref, folder, data)
-        except (AssertionError, AttributeError, KeyError, TypeError) as e:
-            raise CorruptError("context.json has no such form", where=folder, hint=_VERIFY) from e
+        record = checked_record(rref, folder, data)
         self._seen[rref] = (stamp, record)
         return record
 
@@ -406,6 +402,18 @@ class Store:
 
 _HINT = "check its permissions and the space left, or give another one: --store PATH or $STAGEDML_STORE"
 _VERIFY = "run `stagedml verify`: it puts what is damaged aside, and the next realize rebuilds it"
+
+
+def checked_record(rref: RRef, folder: str, data: Any) -> Record:
+    """The record of a realization from its JSON. Raises `CorruptError` unless it is what was published."""
+    try:
+        assert isinstance(data, dict)
+        hashed: Any = {k: data[k] for k in ("context", "files", "instance")}
+        if ref_digest("realization:1", canonical(hashed)) != rref.digest:
+            raise CorruptError("context.json is not what was published", where=folder, hint=_VERIFY)
+        return _record(rref, folder, data)
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as e:
+        raise CorruptError("context.json has no such form", where=folder, hint=_VERIFY) from e
 
 
 def _record(rref: RRef, folder: str, data: Any) -> Record:

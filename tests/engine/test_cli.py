@@ -170,7 +170,7 @@ def test_smoke_takes_what_has_no_toy_settings_from_the_real_store(
     real = realize(instantiate(several))
     status, out, err = run(capsys, "smoke", f"{SMALL}:several")
     assert (status, out.strip()) == (0, real)
-    assert "0 built, 1 reused" in err
+    assert "0 built, 0 reused, 1 taken" in err
     toy = Store(f"{store.path}/smoke")
     assert toy.problems(toy.record(real), deep=True) == []
     run(capsys, "verify")
