@@ -11,15 +11,13 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from stagedml.cli_store import AddCommand, Command, add_keeping, in_bytes
 from stagedml.errors import StagedmlError
 from stagedml.share import LocalUpstream
 from stagedml.stage import Closure, Manager, instantiate_in
 from stagedml.store import Store, current_store, initialize
-
-Command = Callable[[argparse.Namespace], int]
-AddCommand = Callable[[str, Command, str], argparse.ArgumentParser]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _building(add)
     _looking(add)
-    _keeping(add)
+    add_keeping(add)
     return parser
 
 
@@ -78,6 +76,8 @@ def _building(add: AddCommand) -> None:
         ("keep", keep_command, "changes of code since a stage was built are harmless: keep the results"),
     ):
         sub = _stage_arguments(add(name, command, help_))
+        if name != "keep":
+            sub.add_argument("--remote", metavar="URL", help="take from there instead ($STAGEDML_REMOTE)")
         if name in ("realize", "smoke"):
             sub.add_argument("-j", "--jobs", type=int, default=1, help="stages to build side by side (1)")
             sub.add_argument("--workers", type=int, help="processes inside a stage (the number of CPUs)")
@@ -107,24 +107,6 @@ def _looking(add: AddCommand) -> None:
     sub = add("diff", diff_command, "what differs between two realizations and all they were built from")
     sub.add_argument("one")
     sub.add_argument("other")
-
-
-def _keeping(add: AddCommand) -> None:
-    """The commands that look after a store."""
-    sub = add("verify", verify_command, "rehash everything, or one closure; damage goes to quarantine")
-    sub.add_argument("ref", nargs="?")
-    sub = add(
-        "adopt", adopt_command, "bring in what Pylightnix 0.3.0 has built, contexts and contents verified"
-    )
-    sub.add_argument("path", help="its storage, or the root with store-v0 in it")
-    sub = add("root", root_command, "protect a realization from gc")
-    sub.add_argument("ref", nargs="?", help="without one, lists the roots")
-    sub.add_argument("--name", default="")
-    sub.add_argument("--remove", metavar="NAME", help="remove a root")
-    sub = add("gc", gc_command, "what no root and no running process needs; deletes only with --delete")
-    sub.add_argument("--delete", action="store_true")
-    sub.add_argument("--keep-best", nargs=3, action="append", default=[], metavar=("NAME", "METRIC", "K"))
-    sub.add_argument("--max-seconds-per-gb", type=float, help="spare what is dearer to build again")
 
 
 def _stage_arguments(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -182,6 +164,7 @@ def _realize(args: argparse.Namespace, closure: Closure) -> int:
             keep_going=args.keep_going,
             workers=args.workers,
             reporter=reporter,
+            remote=args.remote,
         )
     print(reporter.summary(), file=sys.stderr)
     print("\n".join(rrefs))
@@ -189,15 +172,18 @@ def _realize(args: argparse.Namespace, closure: Closure) -> int:
 
 
 def why_command(args: argparse.Namespace) -> int:
+    from stagedml.console import ConsoleReporter
     from stagedml.plan import forecast
 
-    steps = forecast(closure_of(args))
+    steps = forecast(closure_of(args), remote=args.remote, reporter=ConsoleReporter(sys.stderr))
     for step in steps:
         took = f"  (last time {step.seconds:.1f} s)" if step.seconds else ""
         print(f"{step.verb:<7} {step.name}{'  ' + step.reason if step.reason else ''}{took}")
     cost = sum(s.seconds for s in steps if s.verb == "build")
-    count = sum(s.verb == "build" for s in steps)
-    print(f"{count} to build{f', {cost:.0f} s last time' if cost else ''}, {len(steps) - count} reused")
+    count, taken = (sum(s.verb == verb for s in steps) for verb in ("build", "take"))
+    last = f", {cost:.0f} s last time" if cost else ""
+    also = f", {taken} to take" if taken else ""
+    print(f"{count} to build{last}, {len(steps) - count - taken} reused{also}")
     return 0
 
 
@@ -214,7 +200,7 @@ def ls_command(args: argparse.Namespace) -> int:
     from stagedml.browse import rows
 
     for r in rows(current_store(), args.pattern):
-        print(f"{r.rref}  {_bytes(r.size):>9}  {r.seconds or 0.0:9.1f} s  {r.started}")
+        print(f"{r.rref}  {in_bytes(r.size):>9}  {r.seconds or 0.0:9.1f} s  {r.started}")
     return 0
 
 
@@ -292,72 +278,6 @@ def graph_command(args: argparse.Namespace) -> int:
 
     print(depgraph([closure_of(args)], filename=args.output))
     return 0
-
-
-def verify_command(args: argparse.Namespace) -> int:
-    from stagedml.browse import closure, resolve, verify
-
-    store = current_store()
-    rrefs = list(closure(store, resolve(store, args.ref))) if args.ref else None
-    count = bad = 0
-    for name, folder, problems in verify(store, rrefs):
-        count += 1
-        if problems:
-            bad += 1
-            print(f"damaged  {name}  {folder}: {'; '.join(problems[:5])}")
-            print(f"         moved to {store.quarantine(folder, '; '.join(problems))}")
-    print(f"{count} realizations read, {bad} damaged")
-    return 1 if bad else 0
-
-
-def adopt_command(args: argparse.Namespace) -> int:
-    from stagedml.pylightnix.adopt import adopt
-
-    result = adopt(args.path)
-    for ref, reason in result.refused.items():
-        print(f"refused  {ref}\n         {reason}")
-    for rref in result.rrefs.values():
-        print(rref)
-    print(f"{len(result.rrefs)} realizations adopted, {len(result.refused)} refused", file=sys.stderr)
-    return 1 if result.refused else 0
-
-
-def root_command(args: argparse.Namespace) -> int:
-    from stagedml.browse import resolve
-    from stagedml.garbage import root, roots, unroot
-
-    store = current_store()
-    if args.remove:
-        unroot(store, args.remove)
-    elif args.ref:
-        print(root(store, resolve(store, args.ref), args.name))
-    else:
-        for rref, places in sorted(roots(store).items()):
-            print(f"{rref}  {', '.join(places)}")
-    return 0
-
-
-def gc_command(args: argparse.Namespace) -> int:
-    from stagedml.garbage import best, collect, garbage
-
-    store = current_store()
-    keep = [r for name, metric, k in args.keep_best for r in best(store, name, metric, int(k))]
-    function = collect if args.delete else garbage
-    found = function(store, keep=keep, max_seconds_per_gb=args.max_seconds_per_gb)
-    for c in found:
-        print(f"{c.record.rref}  {_bytes(c.bytes):>9}  {c.seconds:9.1f} s to build again")
-    size, seconds = sum(c.bytes for c in found), sum(c.seconds for c in found)
-    total = f"{len(found)} realizations, {_bytes(size)}, {seconds:.0f} s to build again"
-    print(f"{'deleted' if args.delete else 'would go (with --delete)'}: {total}")
-    return 0
-
-
-def _bytes(n: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if n < 1000:
-            return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
-        n /= 1000
-    return f"{n:.1f} TB"
 
 
 if __name__ == "__main__":

@@ -9,17 +9,21 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from stagedml.code import changes, code_of, keep
+from stagedml.errors import MatchError, MissingError
 from stagedml.realize import plan
 from stagedml.refs import DRef, RRef
+from stagedml.reporter import Reporter
+from stagedml.share import upstreams_of
 from stagedml.stage import Closure, Derivation
 from stagedml.store import Context, Record, Store
+from stagedml.taking import Offer, Taker
 from stagedml.why import Index
 
 SHOWN = 6
 
 
 class Step(NamedTuple):
-    """One derivation of a closure: `verb` is "build" or "reuse"."""
+    """One derivation of a closure: `verb` is "build", "take" or "reuse"."""
 
     verb: str
     name: str
@@ -28,31 +32,70 @@ class Step(NamedTuple):
     dref: DRef
 
 
-def forecast(closure: Closure) -> list[Step]:
-    """What would be built or reused, in order, and why."""
+def forecast(closure: Closure, *, remote: str | None = None, reporter: Reporter | None = None) -> list[Step]:
+    """What would be built, taken from an upstream store or reused, in order, and why.
+
+    `remote` is that of `realize`; a remote store that cannot be reached is told to the reporter.
+    """
     store = closure.store
     index = Index(store)
+    taker = Taker(store, upstreams_of(store, remote), reporter or Reporter())
     resolved: dict[DRef, list[RRef]] = {}
     steps: list[Step] = []
     for d in closure.derivations:
         if all(dep in resolved for dep in d.deps):
             context: Context = {dep: [str(r) for r in resolved[dep]] for dep in sorted(d.deps)}
             records = _whole(store, d, context)
-            chosen, missing = plan(store, d, records)
+            chosen, missing, offers = _planned(taker, store, d, context, records)
             if chosen is not None:
                 resolved[d.dref] = chosen
-                used = [r for r in records if r.rref in chosen]
-                code = [c for r in used for c in changes(store, d, r)]
-                reason = f"although the code changed: {', '.join(code[:SHOWN])}" if code else ""
-                steps.append(Step("reuse", d.config.name, reason, 0.0, d.dref))
+                steps.append(_reuse(store, d, chosen, records) if not offers else _take(d, offers))
                 continue
-            if records:
-                took = records[-1].seconds or 0.0
-                reason = f"{len(missing)} more wanted, {len(records)} at hand"
+            if offers and not missing:
+                steps.append(_take(d, offers))
+                continue
+            if records or offers:
+                took = (records or [offers[-1].record])[-1].seconds or 0.0
+                source = f", {len(offers)} from {offers[0].upstream.name}" if offers else ""
+                reason = f"{len(missing)} more wanted, {len(records)} at hand{source}"
                 steps.append(Step("build", d.config.name, reason, took * len(missing), d.dref))
                 continue
         steps.append(_missing(store, index, d, resolved))
     return steps
+
+
+def _planned(
+    taker: Taker, store: Store, d: Derivation, context: Context, records: list[Record]
+) -> tuple[list[RRef] | None, list[int], list[Offer]]:
+    """What `plan` says, and what would be taken first where it is not satisfied."""
+    try:
+        chosen, missing = plan(store, d, records)
+        trouble = None
+    except MatchError as e:
+        chosen, missing, trouble = None, [], e
+    offers = [] if chosen is not None else taker.wanted(d, context, records)
+    if offers:
+        both = sorted([*records, *(o.record for o in offers)], key=lambda r: r.instance)
+        try:
+            chosen, missing = plan(store, d, both)
+        except MissingError:  # the matcher looks at results, which are not here yet
+            chosen, missing = None, []
+    elif trouble is not None:
+        raise trouble
+    return chosen, missing, offers
+
+
+def _reuse(store: Store, d: Derivation, chosen: list[RRef], records: list[Record]) -> Step:
+    used = [r for r in records if r.rref in chosen]
+    code = [c for r in used for c in changes(store, d, r)]
+    reason = f"although the code changed: {', '.join(code[:SHOWN])}" if code else ""
+    return Step("reuse", d.config.name, reason, 0.0, d.dref)
+
+
+def _take(d: Derivation, offers: list[Offer]) -> Step:
+    count = f"{len(offers)} runs " if len(offers) > 1 else ""
+    sources = ", ".join(dict.fromkeys(o.upstream.name for o in offers))
+    return Step("take", d.config.name, f"{count}from {sources}", 0.0, d.dref)
 
 
 def keep_code(closure: Closure) -> list[tuple[str, list[str]]]:

@@ -13,7 +13,8 @@ import errno
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
 
 from stagedml.errors import ConfigError, RemoteError
 from stagedml.owner import is_dead, unique_name
@@ -25,24 +26,35 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _CONNECT = "check the address and your access to it; fsspec reads each service's usual credentials"
 
 
+class Connection(NamedTuple):
+    """A file system, the path in it, and how it wants to be treated."""
+
+    fs: Any
+    root: str
+    moves: bool  # whether what is written is seen before it is whole
+    readonly: bool
+    threads: int
+
+
 class RemoteFiles:
-    """The files below one URL; paths are relative to it. Raises `RemoteError`, `ConfigError`."""
+    """The files below one URL; paths are relative to it. Nothing is asked of the network before it is needed.
+
+    Raises `RemoteError`, and `ConfigError` for an empty URL.
+    """
 
     def __init__(self, url: str) -> None:
         if not url:
             raise ConfigError("the address of the remote store is empty", hint="give a URL or a folder")
+        self._url = url
         self.name = shown(url)
-        self._fs, root = _open(url, self.name)
-        self._root = root.rstrip("/")
         self._made: set[str] = set()
-        from fsspec.spec import AbstractFileSystem
 
-        has_rename = type(self._fs).mv is not AbstractFileSystem.mv
-        self._moves = has_rename or not self._fs.async_impl
-        protocols = {self._fs.protocol} if isinstance(self._fs.protocol, str) else set(self._fs.protocol)
-        self._readonly = bool(protocols & {"http", "https"})
-        # FTP and the like have one connection, which threads would talk into at once
-        self._threads = THREADS if self._fs.async_impl or protocols & {"file", "memory"} else 1
+    @cached_property
+    def _at(self) -> Connection:
+        return _connect(self._url, self.name)
+
+    def _path(self, path: str) -> str:
+        return f"{self._at.root}/{path}"
 
     def where(self, path: str) -> str:
         """A path as messages show it."""
@@ -51,11 +63,11 @@ class RemoteFiles:
     def each(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
         """Calls a function for each item, several at a time where the connection allows."""
         todo = list(items)
-        if len(todo) < 2 or self._threads == 1:
+        if len(todo) < 2 or self._at.threads == 1:
             return [function(item) for item in todo]
         from concurrent.futures import ThreadPoolExecutor
 
-        pool = ThreadPoolExecutor(min(self._threads, len(todo)))
+        pool = ThreadPoolExecutor(min(self._at.threads, len(todo)))
         try:
             return list(pool.map(function, todo))
         finally:
@@ -65,7 +77,7 @@ class RemoteFiles:
         """The size of a file in bytes; None when there is none, -1 when the server does not tell."""
         with self._talking("cannot be looked at", path):
             try:
-                info = self._fs.info(f"{self._root}/{path}")
+                info = self._at.fs.info(self._path(path))
             except (FileNotFoundError, NotADirectoryError):
                 return None
             if info.get("type") == "directory":
@@ -82,7 +94,7 @@ class RemoteFiles:
             raise RemoteError(f"has {size} bytes where at most {limit} make sense", where=self.where(path))
         with self._talking("cannot be read", path):
             try:
-                return bytes(self._fs.cat_file(f"{self._root}/{path}"))
+                return bytes(self._at.fs.cat_file(self._path(path)))
             except FileNotFoundError:
                 return None
 
@@ -90,7 +102,7 @@ class RemoteFiles:
         """Copies a remote file to a local one, in pieces; False when there is none."""
         with self._talking("cannot be read", path, target):
             try:
-                self._fs.get_file(f"{self._root}/{path}", target)
+                self._at.fs.get_file(self._path(path), target)
             except FileNotFoundError:
                 return False
             return True
@@ -98,40 +110,40 @@ class RemoteFiles:
     def names(self, folder: str) -> list[str]:
         """The names in a folder, as they are now; empty when there is none."""
         with self._talking("cannot be listed", folder):
-            self._fs.invalidate_cache()
+            self._at.fs.invalidate_cache()
             try:
-                found = self._fs.ls(f"{self._root}/{folder}".rstrip("/"), detail=False)
+                found = self._at.fs.ls(self._path(folder).rstrip("/"), detail=False)
             except FileNotFoundError:
                 return []
             return sorted({str(f).rstrip("/").rsplit("/", 1)[-1] for f in found})
 
     def send(self, source: str | bytes, path: str) -> None:
         """Puts a local file, or these bytes, in place; a reader sees all of it or nothing."""
-        if self._readonly:
+        if self._at.readonly:
             raise RemoteError("can only be read", where=self.name, hint="push to the place that it serves")
         with self._talking("cannot be written", path):
             self._send(source, path)
 
     def _send(self, source: str | bytes, path: str) -> None:
-        place = f"{self._root}/tmp/{unique_name()}" if self._moves else f"{self._root}/{path}"
-        if self._moves:
+        place = self._path(f"tmp/{unique_name()}") if self._at.moves else self._path(path)
+        if self._at.moves:
             self._make_folders("tmp", path.rpartition("/")[0])
         try:
             if isinstance(source, bytes):
-                self._fs.pipe_file(place, source)
+                self._at.fs.pipe_file(place, source)
             else:
-                self._fs.put_file(source, place)
-            if self._moves:
-                self._fs.mv(place, f"{self._root}/{path}")
+                self._at.fs.put_file(source, place)
+            if self._at.moves:
+                self._at.fs.mv(place, self._path(path))
         except BaseException:
-            if self._moves and self._fs.exists(place):
-                self._fs.rm_file(place)
+            if self._at.moves and self._at.fs.exists(place):
+                self._at.fs.rm_file(place)
             raise
 
     def _make_folders(self, *folders: str) -> None:
         for folder in folders:
             if folder not in self._made:
-                self._fs.makedirs(f"{self._root}/{folder}", exist_ok=True)
+                self._at.fs.makedirs(self._path(folder), exist_ok=True)
                 self._made.add(folder)
 
     def sweep(self) -> None:
@@ -140,7 +152,7 @@ class RemoteFiles:
             if is_dead(name):
                 with self._talking("cannot be removed", f"tmp/{name}"):
                     try:
-                        self._fs.rm_file(f"{self._root}/tmp/{name}")
+                        self._at.fs.rm_file(self._path(f"tmp/{name}"))
                     except FileNotFoundError:
                         continue  # another process sweeps too
 
@@ -163,10 +175,10 @@ def shown(url: str) -> str:
     return re.sub(r"//[^/@]*@", "//", url).rstrip("/")
 
 
-def _open(url: str, name: str) -> tuple[Any, str]:
-    """(file system, path in it) of a URL or a local folder."""
+def _connect(url: str, name: str) -> Connection:
     try:
         from fsspec.core import url_to_fs
+        from fsspec.spec import AbstractFileSystem
     except ImportError as e:
         raise RemoteError(
             "a remote store needs the package fsspec",
@@ -179,4 +191,12 @@ def _open(url: str, name: str) -> tuple[Any, str]:
         raise RemoteError(f"its protocol needs another package: {e}", where=name) from e
     except Exception as e:
         raise RemoteError(f"no such remote store: {e}", where=name, hint=_CONNECT) from e
-    return fs, str(root)
+    protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
+    return Connection(
+        fs,
+        str(root).rstrip("/"),
+        moves=type(fs).mv is not AbstractFileSystem.mv or not fs.async_impl,
+        readonly=bool(protocols & {"http", "https"}),
+        # FTP and the like have one connection, which threads would talk into at once
+        threads=THREADS if fs.async_impl or protocols & {"file", "memory"} else 1,
+    )

@@ -123,7 +123,8 @@ def _problems(entry: Entry) -> Iterator[str]:
     numbers = (record.instance, record.seed, record.published)
     if not all(type(n) is int and n >= 0 for n in numbers) or not _DIGEST.fullmatch(record.code):
         yield "the record has no such form"
-    if not isinstance(record.seconds, int | float | None):
+    seconds: object = record.seconds
+    if not isinstance(seconds, int | float | None):
         yield "the record has no such form"
     for double in record.files.keys() & record.volatile.keys():
         yield f"{double!r} is in it twice"

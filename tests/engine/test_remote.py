@@ -308,7 +308,7 @@ def test_a_place_without_a_remote_store(store: Store, tmp_path: Path) -> None:
     with pytest.raises(StoreFormatError, match="knows format 1"):
         send(store, str(tmp_path / "newer"), rref)
     with pytest.raises(RemoteError, match="no such remote store"):
-        Remote("nonsense://x/y")
+        bring(store, "nonsense://x/y", rref)
     with pytest.raises(ConfigError, match="is empty"):
         Remote("")
 
