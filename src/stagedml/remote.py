@@ -29,9 +29,9 @@ from stagedml.errors import (
     StoreError,
     StoreFormatError,
 )
-from stagedml.execute import DURABLE_S, task_key
+from stagedml.execute import DURABLE_S, remove_dead_tmp, task_key
 from stagedml.hashing import FileEntry, canonical, entry_problem, hash_file
-from stagedml.leases import hold
+from stagedml.leases import hold, sweep
 from stagedml.refs import DRef, RRef, is_dref, is_rref
 from stagedml.remotefiles import RemoteFiles
 from stagedml.remoterecord import (
@@ -262,6 +262,8 @@ def pull(remote: Remote, store: Store, rref: str) -> Iterator[Moved]:
             entries[here] = remote.entry(here)
             todo += _context(entries[here].record.context)
     announce(store, {r.dref for r in entries})
+    remove_dead_tmp(store)
+    sweep(store)
     for one in _order([RRef(rref)], {r: _context(e.record.context) for r, e in entries.items()}):
         record = entries[one].record
         with hold(store, task_key(one.dref, record.context, record.instance)):
