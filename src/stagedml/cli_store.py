@@ -23,6 +23,7 @@ def add_keeping(add: AddCommand) -> None:
     sub = add("push", push_command, "send realizations, and all they were built from, to a remote store")
     sub.add_argument("refs", nargs="+", metavar="REF|STAGE", help="a realization, or a realized stage")
     sub.add_argument("--to", metavar="URL", help="an fsspec URL or a folder (default: $STAGEDML_REMOTE)")
+    sub.add_argument("--check", action="store_true", help="read back what is there, repair what is damaged")
     sub = add("pull", pull_command, "bring a realization, and all it was built from, from a remote store")
     sub.add_argument("ref", help="a reference, or what is unambiguous there")
     sub.add_argument(
@@ -49,7 +50,7 @@ def push_command(args: argparse.Namespace) -> int:
     rrefs = [rref for text in args.refs for rref in _meant(store, text)]
     remote = Remote(_needed_address(args.to, "--to"))
     sent = there = size = 0
-    for moved in push(remote, store, rrefs):
+    for moved in push(remote, store, rrefs, check=args.check):
         size += moved.bytes
         sent, there = sent + (not moved.was_there), there + moved.was_there
         print(

@@ -197,11 +197,15 @@ class Remote:
         self.check_format()
         self.files.sweep()
 
-    def send(self, store: Store, rref: RRef) -> Moved:
-        """Sends one realization, its record last. Raises `CorruptError` when it is damaged here."""
+    def send(self, store: Store, rref: RRef, *, check: bool = False) -> Moved:
+        """Sends one realization, its record last. Raises `CorruptError` when it is damaged here.
+
+        A record that is there means that all of it is there, unless `check` reads it back to see, and sends
+        again what is damaged.
+        """
         entry_path = _entry_path(rref)
         there = self.files.read(entry_path)
-        if there is not None and _is_whole(there, rref):
+        if there is not None and not check and _is_whole(there, rref):
             return Moved(rref, 0, True)
         record = store.record(rref)
         raw = read_bytes(f"{record.folder}/context.json")
@@ -215,19 +219,27 @@ class Remote:
             about: FileEntry = [os.path.getsize(path), hash_file(path), "f"]
             beside[name] = about[:2]
             contents.setdefault(str(about[1]), (path, about))
-        size = sum(self.files.each(lambda c: self._send_content(*c), contents.values()))
-        config, path = store.config(rref.dref).bytes, f"drv/{rref.dref.folder}/config.json"
-        if self.files.read(path) != config:
-            self.files.send(config, path)
-        self.files.send(pack(raw, beside), entry_path)
-        return Moved(rref, size, False)
+        scratch = store.new_tmp() if check else ""
+        try:
+            size = sum(self.files.each(lambda c: self._send_content(*c, scratch), contents.values()))
+        finally:
+            if scratch:
+                remove_tree(scratch)
+        small = {f"drv/{rref.dref.folder}/config.json": store.config(rref.dref).bytes}
+        small[entry_path] = pack(raw, beside)  # last
+        changed = [path for path, data in small.items() if self.files.read(path) != data]
+        for path in changed:
+            self.files.send(small[path], path)
+        return Moved(rref, size, not size and not changed)
 
-    def _send_content(self, path: str, entry: FileEntry) -> int:
+    def _send_content(self, path: str, entry: FileEntry, scratch: str) -> int:
         target = blob(str(entry[1]))
         is_link = entry[2] == "l"
         data = os.fsencode(os.readlink(path)) if is_link else b""
         if self.files.size(target) == (len(data) if is_link else entry[0]):
-            return 0
+            copy = f"{scratch}/{entry[1]}"
+            if not scratch or (self.files.fetch(target, copy) and hash_file(copy) == entry[1]):
+                return 0
         problem = entry_problem(path, entry)
         if problem:
             raise CorruptError(f"it {problem}", where=path, hint="run `stagedml verify`")
@@ -235,17 +247,18 @@ class Remote:
         return len(data) if is_link else int(entry[0])
 
 
-def push(remote: Remote, store: Store, rrefs: Iterable[str]) -> Iterator[Moved]:
+def push(remote: Remote, store: Store, rrefs: Iterable[str], *, check: bool = False) -> Iterator[Moved]:
     """Sends realizations with everything that they were built from, dependencies first.
 
-    Yields each as it is done. Killed at any time, it can be run again and goes on. Raises `MissingError` when
-    part of a closure is not here, `CorruptError` when it is damaged, `RemoteError`.
+    Yields each as it is done. Killed at any time, it can be run again and goes on. With `check` what is there
+    is read back, and sent again where it is damaged. Raises `MissingError` when a part is not here,
+    `CorruptError` when it is damaged here, `RemoteError`.
     """
     order = _closure(store, rrefs)
     announce(store, {r.dref for r in order})
     remote.prepare()
     for rref in order:
-        yield remote.send(store, rref)
+        yield remote.send(store, rref, check=check)
 
 
 def pull(remote: Remote, store: Store, rref: str) -> Iterator[Moved]:

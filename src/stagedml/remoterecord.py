@@ -22,7 +22,7 @@ from stagedml.hashing import FileEntry, canonical, parse_json, ref_digest
 from stagedml.refs import DRef, RRef, is_dref, is_rref
 from stagedml.store import Record, checked_record
 
-AGAIN = "remove it there and push again, or use another remote store"
+AGAIN = "`stagedml push --check`, where it is whole, repairs it; or use another remote store"
 SHA256 = re.compile(r"[0-9a-f]{64}")
 _DIGEST = re.compile(r"[0-9a-f]{0,64}")
 Beside = dict[str, list[int | str]]  # name -> [size, sha256]

@@ -181,7 +181,28 @@ def test_the_error_names_the_file(store: Store, other: Store, tmp_path: Path) ->
     blob.unlink()
     with pytest.raises(CorruptError, match=r"'my model.bin' is missing"):
         bring(other, str(remote), top)
-    assert send(store, str(remote), top)[1].was_there  # the record says so: the hint is to remove it there
+    assert send(store, str(remote), top)[1].was_there  # the record says so; `check` looks
+    assert [m.was_there for m in push(Remote(str(remote)), store, [top], check=True)] == [True, False]
+    assert [m.rref for m in bring(other, str(remote), top)][1] == top
+
+
+@settings(PROPERTY, max_examples=30)
+@given(data=st.data())
+def test_a_check_repairs_everything(data: Any) -> None:
+    """Whatever was damaged there is sent again, and the rest is not."""
+    with workbench() as folder:
+        here, remote = Store(f"{folder}/here"), Path(folder, "remote")
+        _, top = pair(here)
+        send(here, str(remote), top)
+        before = files_of(remote)
+        for name in {damage(remote, data.draw) for _ in range(2)}:
+            if (remote / name).is_dir():
+                (remote / name).rmdir()
+        (remote / "remote.json").write_bytes(before["remote.json"])
+        moved = list(push(Remote(str(remote)), here, [top], check=True))
+        assert files_of(remote) == before
+        assert sum(m.bytes for m in moved) < sum(map(len, before.values()))
+        assert list(push(Remote(str(remote)), here, [top], check=True))[1].was_there
 
 
 def hostile(remote: Path, files: Any, **other: Any) -> RRef:
