@@ -1,9 +1,9 @@
 """What a remote store says of one realization, written and read back with suspicion.
 
-An entry is two lines. The first is `context.json`, byte for byte. The second is canonical JSON: the SHA-256
-of the first, and the size and SHA-256 of what lies beside the artifacts (the log, and the notes on code and
-environment). The reference proves the hashed fields of the record; the second line makes a damaged byte in
-all the rest show as well.
+An entry is three lines. The first is `context.json`, byte for byte. The second is canonical JSON: the size
+and SHA-256 of what lies beside the artifacts (the log, and the notes on code and environment). The third is
+the SHA-256 of the other two: the reference proves the hashed fields of the record only, and a damaged byte in
+all the rest is to show as well.
 """
 
 from __future__ import annotations
@@ -46,23 +46,23 @@ def sha256(data: bytes) -> str:
 
 def pack(raw: bytes, beside: Beside) -> bytes:
     """The bytes of an entry."""
-    second: Any = {"beside": beside, "sha256": sha256(raw)}
-    return b"%s\n%s\n" % (raw, canonical(second))
+    second: Any = beside
+    told = b"%s\n%s\n" % (raw, canonical(second))
+    return b"%s%s\n" % (told, sha256(told).encode())
 
 
 def unpack(data: bytes, rref: RRef, where: str) -> Entry:
     """The entry of a realization. Raises `CorruptError` unless it is exactly what was pushed."""
-    raw, _, second = data.removesuffix(b"\n").rpartition(b"\n")
+    raw, second = (data.rsplit(b"\n", 3) + [b""] * 2)[:2]
     try:
-        told = json.loads(second)
-        beside: Beside = told["beside"]
+        beside: Beside = json.loads(second)
         if pack(raw, beside) != data:
             raise CorruptError("the record does not match its digest", where=where, hint=AGAIN)
         entry = Entry(checked_record(rref, where, parse_json(raw, where)), raw, beside)
         problem = next(_problems(entry), "")
     except CorruptError as e:
         raise CorruptError(e.what, where=where, hint=AGAIN) from e
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as e:
+    except (AttributeError, TypeError, ValueError, RecursionError) as e:
         raise CorruptError("the record does not match its digest", where=where, hint=AGAIN) from e
     if problem:
         raise CorruptError(problem, where=where, hint=AGAIN)

@@ -215,8 +215,9 @@ def hostile(remote: Path, files: Any, **other: Any) -> RRef:
     digest = ref_digest("realization:1", canonical(hashed))
     (remote / "drv" / folder).mkdir(parents=True, exist_ok=True)
     (remote / "drv" / folder / "config.json").write_bytes(config)
-    second: Any = {"beside": {}, "sha256": hashlib.sha256(raw).hexdigest()}
-    (remote / "drv" / folder / f"{digest}.record").write_bytes(raw + b"\n" + canonical(second) + b"\n")
+    told = raw + b"\n{}\n"
+    third = hashlib.sha256(told).hexdigest().encode()
+    (remote / "drv" / folder / f"{digest}.record").write_bytes(told + third + b"\n")
     (remote / "remote.json").write_bytes(b'{"remote":1}')
     return RRef(f"rref:{digest}-{folder}")
 
