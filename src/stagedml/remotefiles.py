@@ -78,8 +78,10 @@ class RemoteFiles:
         with self._talking("cannot be looked at", path):
             try:
                 info = self._at.fs.info(self._path(path))
-            except (FileNotFoundError, NotADirectoryError):
+            except NotADirectoryError:
                 return None
+            except FileNotFoundError as e:
+                return absent(e, None)
             if info.get("type") == "directory":
                 return None
             size = info.get("size")
@@ -95,16 +97,16 @@ class RemoteFiles:
         with self._talking("cannot be read", path):
             try:
                 return bytes(self._at.fs.cat_file(self._path(path)))
-            except FileNotFoundError:
-                return None
+            except FileNotFoundError as e:
+                return absent(e, None)
 
     def fetch(self, path: str, target: str) -> bool:
         """Copies a remote file to a local one, in pieces; False when there is none."""
         with self._talking("cannot be read", path, target):
             try:
                 self._at.fs.get_file(self._path(path), target)
-            except FileNotFoundError:
-                return False
+            except FileNotFoundError as e:
+                return absent(e, False)
             return True
 
     def names(self, folder: str) -> list[str]:
@@ -113,8 +115,8 @@ class RemoteFiles:
             self._at.fs.invalidate_cache()
             try:
                 found = self._at.fs.ls(self._path(folder).rstrip("/"), detail=False)
-            except FileNotFoundError:
-                return []
+            except FileNotFoundError as e:
+                return absent(e, [])
             return sorted({str(f).rstrip("/").rsplit("/", 1)[-1] for f in found})
 
     def send(self, source: str | bytes, path: str) -> None:
@@ -166,8 +168,25 @@ class RemoteFiles:
         except Exception as e:
             if target and isinstance(e, OSError) and (e.errno in NO_ROOM or e.filename == target):
                 raise  # the local file is the trouble
-            text = str(e) or type(e).__name__
+            cause = e.__cause__ if isinstance(e, FileNotFoundError) and e.__cause__ else e
+            text = str(cause) or type(cause).__name__
             raise RemoteError(f"{what}: {text}", where=self.where(path), hint=_CONNECT) from e
+
+
+def absent(error: FileNotFoundError, answer: T) -> T:
+    """The answer for a file that is not there; raises the error when it was the server that was not.
+
+    fsspec's HTTP says "not found" of both, and keeps the reason.
+    """
+    cause = error.__cause__
+    status = getattr(cause, "status", None)
+    if isinstance(status, int):
+        lost = status not in (404, 410)
+    else:
+        lost = isinstance(cause, OSError) or type(cause).__module__.startswith("aiohttp")
+    if lost and not isinstance(cause, FileNotFoundError):
+        raise error
+    return answer
 
 
 def shown(url: str) -> str:

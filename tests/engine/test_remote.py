@@ -26,6 +26,7 @@ from stagedml.errors import (
 )
 from stagedml.hashing import canonical, ref_digest
 from stagedml.remote import Remote, pull, push
+from stagedml.remotefiles import absent, shown
 
 PROPERTY = settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
 
@@ -335,11 +336,24 @@ def test_a_place_without_a_remote_store(store: Store, tmp_path: Path) -> None:
         Remote("")
 
 
+@pytest.mark.parametrize(
+    ("cause", "lost"),
+    [(None, False), (FileNotFoundError(), False), (KeyError(), False), (ConnectionRefusedError(), True)],
+)
+def test_a_server_that_is_away_is_not_a_missing_file(cause: Exception | None, lost: bool) -> None:
+    """Over HTTP, fsspec says "not found" of both: the reason that it keeps tells them apart."""
+    error = FileNotFoundError("http://host/x")
+    error.__cause__ = cause
+    if lost:
+        with pytest.raises(FileNotFoundError):
+            absent(error, None)
+    else:
+        assert absent(error, "nothing") == "nothing"
+
+
 def test_passwords_stay_out_of_messages(tmp_path: Path) -> None:
     """What a remote store is called shows no credentials."""
     assert Remote(f"file://{tmp_path}").name == f"file://{tmp_path}"
-    from stagedml.remotefiles import shown
-
     assert shown("ftp://me:secret@host/x@y/") == "ftp://host/x@y"
 
 

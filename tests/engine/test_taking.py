@@ -12,6 +12,7 @@ from remotes import files_of, picture, published
 from small import chain, count, fails, measured, several, words
 
 from stagedml import (
+    Build,
     DRef,
     Manager,
     RRef,
@@ -21,16 +22,20 @@ from stagedml import (
     match_exact,
     match_latest,
     mklens,
+    promise,
     realize,
     realizeMany,
     redefine,
+    stage,
 )
 from stagedml.cli import main
 from stagedml.errors import CorruptError, RemoteError
+from stagedml.executors import Processes
 from stagedml.remote import Remote, push
 from stagedml.share import LocalUpstream
 from stagedml.stage import Closure
 from stagedml.store import using
+from stagedml.testing import StageCheckError, check_stage
 
 SMALL = str(Path(__file__).parent / "small.py")
 CHAIN = f"{SMALL}:chain"
@@ -48,10 +53,16 @@ def elsewhere(tmp_path: Path) -> Store:
     return Store(tmp_path / "elsewhere")
 
 
-def pushed(elsewhere: Store, remote: Path, stage: object) -> RRef:
+@stage()
+def undecided(b: Build, out: Path = promise("x")) -> None:
+    """Is another one each time."""
+    out.write_bytes(os.urandom(8))
+
+
+def pushed(elsewhere: Store, remote: Path, made_by: object) -> RRef:
     """Builds a stage on the other machine and pushes it."""
     with using(elsewhere):
-        rrefs = realizeMany(instantiate(stage), remote="")  # type: ignore[arg-type]
+        rrefs = realizeMany(instantiate(made_by), remote="")  # type: ignore[arg-type]
     list(push(Remote(str(remote)), elsewhere, rrefs))
     return rrefs[0]
 
@@ -96,6 +107,25 @@ def test_only_what_is_missing_is_taken(
     assert "1 built, 0 reused, 1 taken" in err
     _, _, err = run(capsys, "realize", CHAIN, "times=5", "--remote", "")
     assert "1 built, 1 reused" in err
+
+
+def test_processes_side_by_side(store: Store, elsewhere: Store, remote: Path) -> None:
+    """With an executor of processes, what is there is taken all the same and the rest is built."""
+    rref = pushed(elsewhere, remote, chain)
+    executor = Processes(2)
+    assert realize(instantiate(chain), remote=str(remote), executor=executor) == rref
+    realize(instantiate(chain, times=7), remote=str(remote), executor=executor)
+    assert len(published(store)) == 3
+
+
+def test_a_check_of_a_stage_builds_it(
+    store: Store, elsewhere: Store, remote: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`check_stage` builds twice and compares: a remote store must not answer for the second build."""
+    pushed(elsewhere, remote, undecided)
+    monkeypatch.setenv("STAGEDML_REMOTE", str(remote))
+    with pytest.raises(StageCheckError, match="built twice"):
+        check_stage(undecided)
 
 
 def test_why_says_what_would_be_taken(
