@@ -23,6 +23,7 @@ from stagedml.execute import Outcome, Task, execute
 from stagedml.refs import RRef
 
 GRACE_S = 10.0  # between SIGTERM, at which a training writes a checkpoint, and SIGKILL
+AGAIN_S = 1.0  # between one SIGTERM and the next
 
 
 class Processes:
@@ -55,13 +56,15 @@ class Processes:
 
     def cancel(self) -> None:
         self._queue.clear()
-        self._signal(signal.SIGTERM)
         deadline = time.monotonic() + GRACE_S
         while self._running and time.monotonic() < deadline:
-            ready, _, _ = select.select(list(self._running), [], [], 0.1)
-            for pipe in ready:
-                if not os.read(pipe, 65536):
-                    self._reap(pipe)
+            self._signal(signal.SIGTERM)  # again: one that comes just before a blocking call does not end it
+            again = min(time.monotonic() + AGAIN_S, deadline)
+            while self._running and time.monotonic() < again:
+                ready, _, _ = select.select(list(self._running), [], [], 0.1)
+                for pipe in ready:
+                    if not os.read(pipe, 65536):
+                        self._reap(pipe)
         self._signal(signal.SIGKILL)
         for pipe in list(self._running):
             self._reap(pipe)
@@ -93,7 +96,7 @@ def _child(task: Task, pipe: int) -> NoReturn:
     code = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and sends SIGTERM
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        signal.signal(signal.SIGTERM, _leave)
         outcome = execute(task)
         answer: dict[str, Any] = {"rref": outcome.rref, "built": outcome.built, "seconds": outcome.seconds}
         if outcome.error is not None:
@@ -108,6 +111,12 @@ def _child(task: Task, pipe: int) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _leave(*_: object) -> NoReturn:
+    """Ends the process at its first SIGTERM; further ones leave its tidying up alone."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(143)
 
 
 def _outcome(task: Task, answer: bytes, status: int, begun: float) -> Outcome:
