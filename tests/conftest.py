@@ -12,6 +12,12 @@ from stagedml import Store
 from stagedml.store import using
 
 
+@pytest.fixture(autouse=True)
+def _no_remote(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test takes anything from the remote store of whoever runs it."""
+    monkeypatch.delenv("STAGEDML_REMOTE", raising=False)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """A fresh store, current for the time of the test, in a folder with a space in its name."""

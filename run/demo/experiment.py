@@ -17,10 +17,10 @@ from stagedml import RRef
 from stagedml.console import ConsoleReporter
 from stagedml.errors import StagedmlError
 from stagedml.execute import Outcome
+from stagedml.record import Record
 from stagedml.report.links import linkrref
 from stagedml.reporter import Reporter
 from stagedml.stage import Derivation
-from stagedml.store import Record
 
 FOUND = HERE / "out" / "results.json"
 

@@ -12,8 +12,9 @@ from stagedml.errors import ConfigError, MissingError, StagedmlError
 from stagedml.fingerprint import diff_fingerprints
 from stagedml.matchers import protocol_path
 from stagedml.protocol import read_protocol
+from stagedml.record import Record
 from stagedml.refs import DRef, RRef, is_dref, is_rref
-from stagedml.store import Record, Store
+from stagedml.store import Store
 from stagedml.why import Difference, differences
 
 

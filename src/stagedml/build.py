@@ -12,8 +12,9 @@ from stagedml.disk import read_bytes, remove_tree, write_atomic
 from stagedml.errors import ConfigError, PromiseError
 from stagedml.hashing import digest
 from stagedml.lens import Lens, Place, mklens
+from stagedml.record import Context
 from stagedml.refs import DRef, is_dref, is_rref
-from stagedml.store import Context, Store
+from stagedml.store import Store
 
 if TYPE_CHECKING:
     from stagedml.progress import Progress

@@ -14,9 +14,10 @@ from typing import Any
 
 from stagedml.disk import write_atomic
 from stagedml.fingerprint import diff_fingerprints, fingerprint, fingerprint_digest
+from stagedml.record import Record
 from stagedml.refs import RRef
 from stagedml.stage import Derivation, realizer_function
-from stagedml.store import Record, Store
+from stagedml.store import Store
 
 _known: dict[int, tuple[Any, str, Mapping[str, str]]] = {}
 _noted: set[str] = set()  # files that this process wrote or saw

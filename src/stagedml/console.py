@@ -8,10 +8,11 @@ from typing import TextIO
 from stagedml.code import changes
 from stagedml.errors import StagedmlError, StoreError
 from stagedml.execute import Outcome
+from stagedml.record import Record
 from stagedml.refs import RRef
 from stagedml.reporter import Reporter
 from stagedml.stage import Derivation
-from stagedml.store import Record, Store
+from stagedml.store import Store
 
 SHOWN = 4  # differences named before "and n more"
 

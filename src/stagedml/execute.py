@@ -23,9 +23,10 @@ from stagedml.hashing import canonical, ref_digest
 from stagedml.leases import LostLease, hold
 from stagedml.owner import is_dead
 from stagedml.provenance import provenance, reset_peak_memory
+from stagedml.record import Context, Record
 from stagedml.refs import DRef, RRef
 from stagedml.stage import Derivation
-from stagedml.store import Context, Record, Store, using
+from stagedml.store import Store, using
 
 DURABLE_S = 1.0  # a build that took longer is synced to the disk: that costs little beside it
 TAIL_LINES = 20

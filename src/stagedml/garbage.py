@@ -16,9 +16,10 @@ from stagedml.disk import remove_tree, write_atomic
 from stagedml.errors import ConfigError, MissingError, StoreError
 from stagedml.leases import hold
 from stagedml.matchers import metric_of
+from stagedml.record import Record
 from stagedml.refs import RRef, is_rref
 from stagedml.running import in_use
-from stagedml.store import Record, Store
+from stagedml.store import Store
 
 
 class Candidate(NamedTuple):

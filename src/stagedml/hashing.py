@@ -165,6 +165,7 @@ def hash_tree(root: str) -> dict[str, FileEntry]:
     Raises `StoreError` for names that are not Unicode, for links that leave the folder and for devices.
     """
     found: list[tuple[str, str, os.stat_result]] = []
+    links: list[tuple[str, str]] = []
     for name, entry in walk(root):
         try:
             name.encode("utf-8")
@@ -172,7 +173,12 @@ def hash_tree(root: str) -> dict[str, FileEntry]:
             raise StoreError(f"a file name is not Unicode: {name!r}", where=root, hint="rename it") from e
         if entry.is_symlink():
             check_link(root, name, os.readlink(entry.path))
+            links.append((name, entry.path))
         found.append((name, entry.path, entry.stat(follow_symlinks=False)))
+    inside = f"{os.path.realpath(root)}/" if links else ""
+    for name, path in links:  # one through another may lead out, too
+        if not f"{os.path.realpath(path)}/".startswith(inside):
+            raise _outside(root, name, os.readlink(path))
     if len(found) < 2 or sum(st.st_size for _, _, st in found) < PARALLEL_BYTES:
         return {name: hash_entry(path, st, name) for name, path, st in found}
     from concurrent.futures import ThreadPoolExecutor  # hashing lets other threads run
@@ -186,11 +192,13 @@ def check_link(root: str, name: str, target: str) -> None:
     """Raises `StoreError` unless a link points, relatively, to something inside `root`."""
     inside = os.path.normpath(os.path.join(os.path.dirname(name), target))
     if os.path.isabs(target) or inside == ".." or inside.startswith("../"):
-        raise StoreError(
-            f"the link {name} points outside its folder, to {target}",
-            where=root,
-            hint="copy the file instead",
-        )
+        raise _outside(root, name, target)
+
+
+def _outside(root: str, name: str, target: str) -> StoreError:
+    return StoreError(
+        f"the link {name} points outside its folder, to {target}", where=root, hint="copy the file instead"
+    )
 
 
 def entry_problem(path: str, expected: FileEntry) -> str:

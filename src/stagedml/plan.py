@@ -11,11 +11,12 @@ from typing import NamedTuple
 from stagedml.code import changes, code_of, keep
 from stagedml.errors import MatchError, MissingError
 from stagedml.realize import plan
+from stagedml.record import Context, Record
 from stagedml.refs import DRef, RRef
 from stagedml.reporter import Reporter
 from stagedml.share import upstreams_of
 from stagedml.stage import Closure, Derivation
-from stagedml.store import Context, Record, Store
+from stagedml.store import Store
 from stagedml.taking import Offer, Taker
 from stagedml.why import Index
 

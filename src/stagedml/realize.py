@@ -29,12 +29,13 @@ from stagedml.errors import BuildError, BuildFailures, ConfigError, MatchError, 
 from stagedml.execute import Outcome, Task, execute, remove_dead_tmp
 from stagedml.leases import spare_locks, sweep
 from stagedml.matchers import match_latest
+from stagedml.record import Context, Record
 from stagedml.refs import DRef, RRef
 from stagedml.reporter import Reporter
 from stagedml.running import announce
 from stagedml.share import upstreams_of
 from stagedml.stage import Closure, Derivation
-from stagedml.store import Context, Record, Store
+from stagedml.store import Store
 from stagedml.taking import Taker
 
 INSTANCE_LIMIT = 10_000

@@ -22,9 +22,9 @@ from stagedml.leases import hold
 from stagedml.lens import suggest
 from stagedml.realize import plan, realize
 from stagedml.realize import realizeMany as realize_many
+from stagedml.record import Context
 from stagedml.refs import RRef
 from stagedml.stage import Closure, Derivation
-from stagedml.store import Context
 
 
 class Session:

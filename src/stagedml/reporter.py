@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from stagedml.errors import StagedmlError, StoreError
 from stagedml.execute import Outcome
+from stagedml.record import Record
 from stagedml.refs import RRef
 from stagedml.stage import Derivation
-from stagedml.store import Record, Store
+from stagedml.store import Store
 
 
 class Reporter:

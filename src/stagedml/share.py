@@ -15,8 +15,9 @@ from typing import NamedTuple, Protocol
 
 from stagedml.disk import MTIME, remove_tree
 from stagedml.errors import ConfigError, CorruptError
+from stagedml.record import Context, Record
 from stagedml.refs import DRef, RRef
-from stagedml.store import Context, Record, Store
+from stagedml.store import Store
 
 
 class Offers(NamedTuple):

@@ -25,13 +25,14 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from stagedml.config import Config, config_dref
-from stagedml.disk import MTIME, file_stamp, read_bytes, remove_tree, seal, sync, write_atomic, write_new
+from stagedml.disk import file_stamp, read_bytes, remove_tree, seal, sync, write_atomic, write_new
 from stagedml.errors import CorruptError, MissingError, StagedmlError, StoreError, StoreFormatError
-from stagedml.hashing import FileEntry, canonical, entry_problem, hash_tree, parse_json, ref_digest
+from stagedml.hashing import FileEntry, canonical, hash_tree, parse_json, ref_digest
 from stagedml.owner import unique_name
+from stagedml.record import VERIFY, Context, Record, as_record, checked_record, problems
 from stagedml.refs import DRef, RRef, mkrref
 
 if TYPE_CHECKING:
@@ -40,33 +41,6 @@ if TYPE_CHECKING:
 FORMAT = 1
 _FOLDERS = ("drv", "tmp", "scratch", "locks", "running", "roots", "quarantine", "trash", "notes")
 _DIGEST = re.compile(r"[0-9a-f]{32}")
-Context = dict[str, list[str]]
-DAMAGED = "damaged"
-
-
-class Record(NamedTuple):
-    """What the store knows of one realization."""
-
-    rref: RRef
-    folder: str
-    context: Context
-    instance: int
-    seed: int
-    files: dict[str, FileEntry]
-    volatile: dict[str, FileEntry]
-    published: int  # nanoseconds since the epoch, by the builder's clock
-    code: str  # the digest of the realizer's code, empty when it is unknown
-    started: str  # when its build began, UTC; empty when it is unknown
-    seconds: float | None  # how long it took to build
-
-    @property
-    def out(self) -> str:
-        return f"{self.folder}/out"
-
-    @property
-    def size(self) -> int:
-        """Bytes of the artifacts."""
-        return sum(int(e[0]) for part in (self.files, self.volatile) for e in part.values())
 
 
 def default_path() -> str:
@@ -163,14 +137,14 @@ class Store:
                     f"no derivation {dref}", where=self.path, hint="`stagedml ls` lists them"
                 ) from None
             except OSError as e:
-                raise CorruptError(f"a config cannot be read: {e.strerror}", where=path, hint=_VERIFY) from e
+                raise CorruptError(f"a config cannot be read: {e.strerror}", where=path, hint=VERIFY) from e
             try:
                 config = Config(fields if isinstance(fields, dict) else {})
             except StagedmlError as e:
-                raise CorruptError(f"not a config: {e.what}", where=path, hint=_VERIFY) from e
+                raise CorruptError(f"not a config: {e.what}", where=path, hint=VERIFY) from e
             if config_dref(config) != dref:
                 raise CorruptError(
-                    "the config is not the one its folder is named after", where=path, hint=_VERIFY
+                    "the config is not the one its folder is named after", where=path, hint=VERIFY
                 )
             self._configs[dref] = config
         return config
@@ -247,14 +221,12 @@ class Store:
             data = parse_json(read_bytes(path), path)
         except FileNotFoundError:
             if os.path.isdir(folder):
-                raise CorruptError("context.json is missing", where=folder, hint=_VERIFY) from None
+                raise CorruptError("context.json is missing", where=folder, hint=VERIFY) from None
             raise MissingError(
                 f"no realization {rref}", where=self.path, hint="realize its stage first"
             ) from None
         except OSError as e:
-            raise CorruptError(
-                f"context.json cannot be read: {e.strerror}", where=folder, hint=_VERIFY
-            ) from e
+            raise CorruptError(f"context.json cannot be read: {e.strerror}", where=folder, hint=VERIFY) from e
         record = checked_record(rref, folder, data)
         self._seen[rref] = (stamp, record)
         return record
@@ -338,7 +310,7 @@ class Store:
         else:
             self._seen[rref] = (
                 file_stamp(f"{folder}/context.json"),
-                _record(rref, folder, {**hashed, **rest}),
+                as_record(rref, folder, {**hashed, **rest}),
             )
         if durable:
             sync(os.path.dirname(folder))
@@ -346,42 +318,9 @@ class Store:
 
     # checking
 
-    def touched(self, record: Record) -> Iterator[tuple[str, FileEntry]]:
-        """The artifacts that do not look as they were published, by size and time, without reading them."""
-        for part in (record.files, record.volatile):
-            for name, entry in part.items():
-                try:
-                    st = os.lstat(f"{record.folder}/out/{name}")
-                except OSError:
-                    yield name, entry
-                    continue
-                if st.st_mtime != MTIME or (entry[2] != "d" and st.st_size != entry[0]):
-                    yield name, entry
-
     def problems(self, record: Record, *, deep: bool = False) -> list[str]:
         """What is wrong with a realization; `deep` reads every byte, else only what looks touched."""
-        found = []
-        entries = [*record.files.items(), *record.volatile.items()] if deep else self.touched(record)
-        for name, entry in entries:
-            problem = entry_problem(f"{record.folder}/out/{name}", entry)
-            if problem:
-                found.append(f"{name} {problem}")
-            elif entry[2] == "d" or deep:
-                found += self._extra(record, name)
-        try:
-            if deep or os.stat(record.out).st_mtime != MTIME:
-                found += self._extra(record, "")
-        except OSError as e:
-            found.append(f"out cannot be read ({e.strerror})")
-        return found
-
-    def _extra(self, record: Record, folder: str) -> list[str]:
-        path = f"{record.folder}/out/{folder}"
-        if not os.path.isdir(path) or os.path.islink(path):
-            return []
-        prefix = f"{folder}/" if folder else ""
-        known = (record.files, record.volatile)
-        return [f"{prefix}{n} was added" for n in os.listdir(path) if not any(prefix + n in k for k in known)]
+        return problems(record, deep=deep)
 
     def quarantine(self, folder: str, reason: str) -> str:
         """Moves a damaged realization out of the way, with a note of why; returns where it is now."""
@@ -401,28 +340,6 @@ class Store:
 
 
 _HINT = "check its permissions and the space left, or give another one: --store PATH or $STAGEDML_STORE"
-_VERIFY = "run `stagedml verify`: it puts what is damaged aside, and the next realize rebuilds it"
-
-
-def checked_record(rref: RRef, folder: str, data: Any) -> Record:
-    """The record of a realization from its JSON. Raises `CorruptError` unless it is what was published."""
-    try:
-        assert isinstance(data, dict)
-        hashed: Any = {k: data[k] for k in ("context", "files", "instance")}
-        if ref_digest("realization:1", canonical(hashed)) != rref.digest:
-            raise CorruptError("context.json is not what was published", where=folder, hint=_VERIFY)
-        return _record(rref, folder, data)
-    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as e:
-        raise CorruptError("context.json has no such form", where=folder, hint=_VERIFY) from e
-
-
-def _record(rref: RRef, folder: str, data: Any) -> Record:
-    instance, about = data["instance"], data.get("provenance") or {}
-    return Record(
-        rref, folder, data["context"], instance["index"], instance["seed"], data["files"],
-        data.get("volatile") or {}, data.get("published", 0), str(data.get("code", "")),
-        str(about.get("started", "")), about.get("seconds"),
-    )  # fmt: skip
 
 
 _current: Store | None = None

@@ -13,11 +13,12 @@ from typing import NamedTuple
 from stagedml.errors import CorruptError, MatchError, MissingError, RemoteError, StoreError, StoreFormatError
 from stagedml.execute import Task, find, task_key
 from stagedml.leases import hold
+from stagedml.record import Context, Record
 from stagedml.refs import DRef, RRef
 from stagedml.reporter import Reporter
 from stagedml.share import Upstream
 from stagedml.stage import Derivation
-from stagedml.store import Context, Record, Store
+from stagedml.store import Store
 
 
 class Offer(NamedTuple):

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from stagedml.config import Config, flatten
 from stagedml.errors import StagedmlError
+from stagedml.record import Record
 from stagedml.refs import DRef, is_dref
-from stagedml.store import Record, Store
+from stagedml.store import Store
 
 _ABSENT = object()
 CANDIDATES = 50

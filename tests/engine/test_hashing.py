@@ -114,6 +114,17 @@ def test_links_that_leave_the_folder_are_refused(tmp_path: Path, target: str) ->
         hash_tree(str(tmp_path))
 
 
+def test_a_link_through_another_link_cannot_lead_out(tmp_path: Path) -> None:
+    """Each of the two stays inside by its words; together they do not."""
+    (tmp_path / "out" / "d").mkdir(parents=True)
+    (tmp_path / "secret").write_text("x")
+    (tmp_path / "out" / "d" / "up").symlink_to("..")
+    assert hash_tree(str(tmp_path / "out"))["d/up"][2] == "l"
+    (tmp_path / "out" / "d" / "leak").symlink_to("up/../secret")
+    with pytest.raises(StoreError, match="d/leak points outside its folder, to up/../secret"):
+        hash_tree(str(tmp_path / "out"))
+
+
 def test_a_link_inside_is_kept_as_a_link(tmp_path: Path) -> None:
     """A relative link to a neighbour is an artifact like others."""
     (tmp_path / "a").write_text("x")

@@ -26,7 +26,7 @@ from stagedml.errors import (
 )
 from stagedml.hashing import canonical, ref_digest
 from stagedml.remote import Remote, pull, push
-from stagedml.remotefiles import absent, shown
+from stagedml.remote.files import absent, shown
 
 PROPERTY = settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
 

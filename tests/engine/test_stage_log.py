@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stagedml import Build, Store, instantiate, promise, realize, stage
-from stagedml.store import Record
+from stagedml.record import Record
 
 kept: list[object] = []
 

@@ -17,7 +17,8 @@ from stagedml.provenance import provenance
 from stagedml.pylightnix.reading import drefdeps1
 from stagedml.pylightnix.storage import S_, store_of
 from stagedml.pylightnix.types import Context, DRef, RRef, UsageError
-from stagedml.store import Record, Store
+from stagedml.record import Record
+from stagedml.store import Store
 
 logger = getLogger(__name__)
 

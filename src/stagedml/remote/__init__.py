@@ -32,9 +32,9 @@ from stagedml.errors import (
 from stagedml.execute import DURABLE_S, remove_dead_tmp, task_key
 from stagedml.hashing import FileEntry, canonical, entry_problem, hash_file
 from stagedml.leases import hold, sweep
+from stagedml.record import Context
 from stagedml.refs import DRef, RRef, is_dref, is_rref
-from stagedml.remotefiles import RemoteFiles
-from stagedml.remoterecord import (
+from stagedml.remote.entry import (
     AGAIN,
     Beside,
     Entry,
@@ -46,10 +46,11 @@ from stagedml.remoterecord import (
     unpack,
     unpack_config,
 )
-from stagedml.remotestage import blob, bring_beside, stage
+from stagedml.remote.files import RemoteFiles
+from stagedml.remote.staging import blob, bring_beside, stage
 from stagedml.running import announce
 from stagedml.share import Offers, damage_of, place
-from stagedml.store import Context, Store
+from stagedml.store import Store
 
 FORMAT = 1
 _MARKER = "remote.json"

@@ -10,7 +10,7 @@ from remotes import put
 
 from stagedml import Store
 from stagedml.errors import CorruptError
-from stagedml.remoterecord import Entry, note_is_true, pack, undeclared, unpack, unpack_config
+from stagedml.remote.entry import Entry, note_is_true, pack, undeclared, unpack, unpack_config
 
 
 def changed(data: bytes) -> Iterator[bytes]:

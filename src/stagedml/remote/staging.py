@@ -12,8 +12,8 @@ import shutil
 from stagedml.disk import read_bytes, write_atomic, write_new
 from stagedml.errors import CorruptError, StoreError
 from stagedml.hashing import FileEntry, check_link, hash_file
-from stagedml.remotefiles import RemoteFiles
-from stagedml.remoterecord import AGAIN, Entry, environment_of, note_is_true, note_names, sha256
+from stagedml.remote.entry import AGAIN, Entry, environment_of, note_is_true, note_names, sha256
+from stagedml.remote.files import RemoteFiles
 from stagedml.store import Store
 
 LINK_LIMIT = 1 << 16

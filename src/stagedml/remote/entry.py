@@ -19,8 +19,8 @@ from stagedml.config import Config, check_parts, config_dref, config_outputs
 from stagedml.errors import ConfigError, CorruptError, StagedmlError
 from stagedml.fingerprint import fingerprint_digest
 from stagedml.hashing import FileEntry, canonical, parse_json, ref_digest
+from stagedml.record import Record, checked_record
 from stagedml.refs import DRef, RRef, is_dref, is_rref
-from stagedml.store import Record, checked_record
 
 AGAIN = "`stagedml push --check`, where it is whole, repairs it; or use another remote store"
 SHA256 = re.compile(r"[0-9a-f]{64}")
