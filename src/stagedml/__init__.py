@@ -24,8 +24,7 @@ from stagedml.matchers import (
 )
 from stagedml.realize import realize, realizeMany
 from stagedml.refs import DRef, RRef
-from stagedml.remote import Remote
-from stagedml.share import open_remotes_with
+from stagedml.share import Upstream, open_remotes_with
 from stagedml.stage import (
     Closure,
     Manager,
@@ -41,7 +40,14 @@ from stagedml.store import Store, current_store, initialize
 
 __version__ = "0.1.0"
 
-open_remotes_with(Remote)  # `realize` knows upstreams by their interface only
+
+def _remote(url: str) -> Upstream:
+    from stagedml.remote import Remote  # late: few runs need it
+
+    return Remote(url)
+
+
+open_remotes_with(_remote)  # `realize` knows upstreams by their interface only
 
 __all__ = [
     "Build",

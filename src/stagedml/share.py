@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -55,6 +54,8 @@ class LocalUpstream:
         return Offers(found, [CorruptError(what, where=folder) for folder, what in damaged])
 
     def take(self, store: Store, rref: RRef) -> None:
+        import shutil  # late, as in `disk.remove_tree`
+
         record = self._source.record(rref)
         store.write_config(rref.dref, self._source.config(rref.dref))
         prepared = store.new_tmp()
@@ -113,6 +114,8 @@ def _link(source: str, target: str) -> str:
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError:  # another file system, or one without links
+        import shutil
+
         shutil.copy2(source, target, follow_symlinks=False)
     return target
 
