@@ -121,7 +121,7 @@ def test_a_link_through_another_link_cannot_lead_out(tmp_path: Path) -> None:
     (tmp_path / "out" / "d" / "up").symlink_to("..")
     assert hash_tree(str(tmp_path / "out"))["d/up"][2] == "l"
     (tmp_path / "out" / "d" / "leak").symlink_to("up/../secret")
-    with pytest.raises(StoreError, match="d/leak points outside its folder, to up/../secret"):
+    with pytest.raises(StoreError, match=r"d/leak points outside its folder, to up/\.\./secret"):
         hash_tree(str(tmp_path / "out"))
 
 
