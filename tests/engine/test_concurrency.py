@@ -246,6 +246,7 @@ def test_ctrl_c_stops_cleanly_and_the_next_run_goes_on(store: Store) -> None:
     code = """
 import os, signal
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests run in the background it is ignored
 @stage()
 def interrupted(b: Build, out: Path = promise('x')) -> None:
     (b.scratch / 'kept').write_text('kept')
